@@ -1,0 +1,72 @@
+/**
+ * @file Finds device profiles: those that ship with the package, a file of the user's, or the machine itself.
+ */
+
+import { readdir, readFile } from 'node:fs/promises';
+import { basename } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { ProfileError } from '../runtime/errors.ts';
+import { detectDevice } from './detect.ts';
+import { type DeviceProfile, parseProfile } from './schema.ts';
+
+/** Name of the profile that is read from the running system. */
+export const thisMachine = 'this-machine';
+
+/** The JSON files are not compiled: from `dist/device-profiles/` they lie two levels up. */
+const folder = fileURLToPath(new URL('../../device-profiles/', import.meta.url));
+
+/** Profiles that ship with the package, sorted by name; `this-machine` is not among them. */
+export async function listProfiles(): Promise<DeviceProfile[]> {
+  const names = await shippedNames();
+  return Promise.all(names.map(readShipped));
+}
+
+/**
+ * Loads a profile by name (`jetson-nano-4gb`, `this-machine`) or from a JSON file (anything with a slash or `.json`).
+ *
+ * @throws ProfileError if there is no such profile or it is malformed.
+ */
+export async function loadProfile(nameOrPath: string): Promise<DeviceProfile> {
+  if (nameOrPath === thisMachine) return detectDevice();
+  if (nameOrPath.includes('/') || nameOrPath.endsWith('.json')) {
+    return parseProfile(await readText(nameOrPath), nameOrPath);
+  }
+  const names = await shippedNames();
+  if (!names.includes(nameOrPath)) {
+    throw new ProfileError(
+      `device "${nameOrPath}": expected one of ${[thisMachine, ...names].join(', ')}\n` +
+        'Hint: a profile of your own is given by its path, for example ./my-board.json.',
+      { device: nameOrPath, known: [thisMachine, ...names] },
+    );
+  }
+  return readShipped(nameOrPath);
+}
+
+async function shippedNames(): Promise<string[]> {
+  const files = await readdir(folder);
+  return files
+    .filter((file) => file.endsWith('.json'))
+    .map((file) => basename(file, '.json'))
+    .sort();
+}
+
+async function readShipped(name: string): Promise<DeviceProfile> {
+  const file = `${name}.json`;
+  const profile = parseProfile(await readText(`${folder}${file}`), file);
+  if (profile.name !== name) {
+    throw new ProfileError(`${file}: name: expected "${name}" (the file's name) but got "${profile.name}"`, { file });
+  }
+  return profile;
+}
+
+async function readText(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (cause) {
+    throw new ProfileError(
+      `${path}: cannot read the device profile (${cause instanceof Error ? cause.message : String(cause)})`,
+      { file: path },
+      { cause },
+    );
+  }
+}

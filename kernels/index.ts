@@ -1,0 +1,31 @@
+/** @file The one table of kernels. Nothing registers itself: an op exists because it stands here. */
+import type { Node } from '../runtime/graph/graph.ts';
+import { add } from './add.ts';
+import { affine } from './affine.ts';
+import { clip } from './clip.ts';
+import { conv } from './conv.ts';
+import { depthwiseConv } from './depthwise-conv.ts';
+import { flatten } from './flatten.ts';
+import { gemm } from './gemm.ts';
+import { globalAveragePool } from './global-average-pool.ts';
+import type { Kernel } from './kernel.ts';
+import { softmaxCrossEntropy } from './softmax-cross-entropy.ts';
+
+export const kernels = {
+  Add: add,
+  Affine: affine,
+  Clip: clip,
+  Conv: conv,
+  DepthwiseConv: depthwiseConv,
+  Flatten: flatten,
+  Gemm: gemm,
+  GlobalAveragePool: globalAveragePool,
+  SoftmaxCrossEntropy: softmaxCrossEntropy,
+} satisfies Record<string, Kernel>;
+
+export type OpName = keyof typeof kernels;
+
+/** The kernel of a node, or undefined for an op that only onnxruntime can run. */
+export function kernelOf(node: Pick<Node, 'op'>): Kernel | undefined {
+  return Object.hasOwn(kernels, node.op) ? (kernels[node.op as OpName] as Kernel) : undefined;
+}

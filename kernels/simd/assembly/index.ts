@@ -1,0 +1,16 @@
+/**
+ * @file The SIMD kernels of the training engine, compiled to one WebAssembly module that imports its memory.
+ *
+ * Tensors are float32 and channels-last; a pointer is a byte offset, a multiple of 4, and 0 stands for an absent tensor.
+ * The memory belongs to the arena: nothing here allocates, and the module has no data of its own in it. A parameter in
+ * capitals is a constant at every call of an inlined function, so that each combination becomes its own loop.
+ */
+export { affineForward, clipForward } from './affine';
+export { affineBackward, affineScaleGradient, columnSum } from './column-sums';
+export { depthwiseForward, depthwiseInputGradient } from './depthwise';
+export { depthwiseWeightGradient } from './depthwise-weight';
+export {
+  add, countNonFinite, fill, globalAveragePoolBackward, globalAveragePoolForward, scaleInPlace,
+} from './elementwise';
+export { channelsFirst, channelsLast, col2im, im2col, normalizeImages } from './layout';
+export { adam, sgd } from './optimizers';

@@ -1,0 +1,199 @@
+/**
+ * @file Typed loader of the SIMD kernels (assembly/ compiled to simd.wasm) on a memory of the caller's.
+ *
+ * Tensors are float32, channels-last; every pointer is a byte offset into the memory, a multiple of 4, and 0 stands for
+ * an absent tensor. Nothing is checked here: shapes and offsets come from a plan.
+ */
+import { readFile } from 'node:fs/promises';
+import { ExecutionError } from '../../runtime/errors.ts';
+
+type DepthwiseKernel = (
+  first: number,
+  second: number,
+  result: number,
+  batch: number,
+  height: number,
+  width: number,
+  channels: number,
+  kernelHeight: number,
+  kernelWidth: number,
+  strideH: number,
+  strideW: number,
+  dilationH: number,
+  dilationW: number,
+  padTop: number,
+  padLeft: number,
+  outHeight: number,
+  outWidth: number,
+) => void;
+
+type PatchKernel = (
+  source: number,
+  target: number,
+  batch: number,
+  height: number,
+  width: number,
+  channels: number,
+  kernelHeight: number,
+  kernelWidth: number,
+  strideH: number,
+  strideW: number,
+  dilationH: number,
+  dilationW: number,
+  padTop: number,
+  padLeft: number,
+  outHeight: number,
+  outWidth: number,
+  firstRow: number,
+  rows: number,
+) => void;
+
+type ImageKernel = (source: number, target: number, batch: number, pixels: number, channels: number) => void;
+
+/**
+ * The kernels. A mask row holds ceil(C / 8) bytes: channel c is bit (c & 7) of byte (c >> 3), unused bits are zero.
+ * Sources and formulas stand in assembly/, one JSDoc comment per function.
+ */
+export interface SimdKernels {
+  /** y = clip(z * factor + offset); factor 0: ones; mask 0: not wanted; signMask 0: 1[low < a < high], else 1[a >= 0]. */
+  affineForward(
+    z: number,
+    y: number,
+    rows: number,
+    channels: number,
+    factor: number,
+    offset: number,
+    low: number,
+    high: number,
+    mask: number,
+    signMask: number,
+  ): void;
+  /** y = clip(x), with the mask of affineForward. */
+  clipForward(
+    x: number,
+    y: number,
+    rows: number,
+    channels: number,
+    low: number,
+    high: number,
+    mask: number,
+    signMask: number,
+  ): void;
+  /** g = bit ? dy : 0; dz = g * factor; dshift += column sums of g. mask, factor, dz and dshift may be 0. */
+  affineBackward(
+    dy: number,
+    dz: number,
+    rows: number,
+    channels: number,
+    factor: number,
+    mask: number,
+    dshift: number,
+  ): void;
+  /** dscale += inverseStd * column sums of g * (z - mean). */
+  affineScaleGradient(
+    dy: number,
+    z: number,
+    rows: number,
+    channels: number,
+    mask: number,
+    mean: number,
+    inverseStd: number,
+    dscale: number,
+  ): void;
+  /** db += column sums of dy. */
+  columnSum(dy: number, rows: number, channels: number, db: number): void;
+  /** (x, w, y, ...): y is overwritten. */
+  readonly depthwiseForward: DepthwiseKernel;
+  /** (dy, w, dx, ...): dx is overwritten. */
+  readonly depthwiseInputGradient: DepthwiseKernel;
+  /** (x, dy, dw, ...): dw is added to. */
+  readonly depthwiseWeightGradient: DepthwiseKernel;
+  /** (x, columns, ...): output rows firstRow .. firstRow + rows as `[rows, KH * KW * C]`. */
+  readonly im2col: PatchKernel;
+  /** (columns, dx, ...): dx is added to. */
+  readonly col2im: PatchKernel;
+  /** y = a + b; y may be a or b. */
+  add(a: number, b: number, y: number, count: number): void;
+  /** (x, y, ...): y `[N, C]` = mean over the pixels. */
+  readonly globalAveragePoolForward: ImageKernel;
+  /** (dy, dx, ...): dx is overwritten. */
+  readonly globalAveragePoolBackward: ImageKernel;
+  /** `[N, P, C]` to `[N, C, P]`. */
+  readonly channelsFirst: ImageKernel;
+  /** `[N, C, P]` to `[N, P, C]`. */
+  readonly channelsLast: ImageKernel;
+  /** Bytes `[N, P, 3]` to floats, value * scale + bias per channel; `[N, 3, P]` if channelsFirst is 1. */
+  normalizeImages(
+    source: number,
+    target: number,
+    batch: number,
+    pixels: number,
+    channelsFirst: number,
+    scale0: number,
+    scale1: number,
+    scale2: number,
+    bias0: number,
+    bias1: number,
+    bias2: number,
+  ): void;
+  /** PyTorch's SGD; momentumBuffer 0: plain. */
+  sgd(
+    w: number,
+    g: number,
+    momentumBuffer: number,
+    count: number,
+    learningRate: number,
+    momentum: number,
+    weightDecay: number,
+    nesterov: number,
+  ): void;
+  /** PyTorch's Adam, AdamW if decoupled is 1; correction1 = 1 - beta1^t, correction2 = sqrt(1 - beta2^t). */
+  adam(
+    w: number,
+    g: number,
+    m: number,
+    v: number,
+    count: number,
+    learningRate: number,
+    beta1: number,
+    beta2: number,
+    epsilon: number,
+    weightDecay: number,
+    correction1: number,
+    correction2: number,
+    decoupled: number,
+  ): void;
+  scaleInPlace(x: number, count: number, factor: number): void;
+  /** Zeroes bytes. */
+  fill(pointer: number, bytes: number): void;
+  /** How many values are NaN or infinite. */
+  countNonFinite(x: number, count: number): number;
+}
+
+/**
+ * Instantiates the kernels on `memory`, which they import and neither grow nor reserve anything in.
+ *
+ * @throws ExecutionError if simd.wasm was not built, or does not run here.
+ */
+export async function loadSimd(memory: WebAssembly.Memory): Promise<SimdKernels> {
+  const url = new URL('./simd.wasm', import.meta.url);
+  let bytes: Uint8Array<ArrayBuffer>;
+  try {
+    bytes = new Uint8Array(await readFile(url));
+  } catch (cause) {
+    const message = `SIMD kernels: cannot read ${url.pathname}\nHint: run \`npm run build\`, which compiles them.`;
+    throw new ExecutionError(message, { file: url.pathname }, { cause });
+  }
+  try {
+    const { instance } = await WebAssembly.instantiate(bytes, { env: { memory } });
+    return instance.exports as unknown as SimdKernels;
+  } catch (cause) {
+    const expected = 'Expected WebAssembly SIMD and a memory that is not shared.';
+    const hint = 'Hint: run `npm run build` again; x64 needs SSE4.1, arm64 NEON.';
+    throw new ExecutionError(
+      `SIMD kernels: ${url.pathname} does not run here. ${expected}\n${hint}`,
+      { file: url.pathname },
+      { cause },
+    );
+  }
+}

@@ -1,0 +1,56 @@
+/** @file The frozen part of a model, cut out as an ONNX model of its own. */
+import { type Graph, shapeOf } from '../../runtime/graph/graph.ts';
+import { imageInput } from './image-input.ts';
+import type { ModelFile } from './model-file.ts';
+import { encodeModel, type GraphProto, makeGraph, makeModel, makeNode, makeValueInfo, type NodeProto } from './proto.ts';
+
+const OUTPUT = 'edgeshift_cut';
+
+/**
+ * The sub-model from the image to tensor `cut`, whose output is channels-last. Null if the cut is the image itself.
+ * Anything onnxruntime can run may stand in it: nodes are taken over as they are.
+ */
+export function extractPrefix(file: ModelFile, graph: Graph, cut: string): Uint8Array | null {
+  if (cut === graph.input) return null;
+  const source = file.proto.graph as GraphProto;
+  const nodes = ancestors(source, cut);
+  const used = new Set(nodes.flatMap(({ input }) => input));
+  const shape = shapeOf(graph, cut);
+  const { name, shape: image } = imageInput(file, shapeOf(graph, graph.input)[0]);
+  // A map leaves the session as the arena wants it; a vector needs nothing but the name.
+  const last =
+    shape.length === 3
+      ? makeNode('Transpose', OUTPUT, [cut], [OUTPUT], { perm: [0, 2, 3, 1] })
+      : makeNode('Identity', OUTPUT, [cut], [OUTPUT]);
+  const model = makeModel({
+    irVersion: file.proto.irVersion,
+    opsetImport: file.proto.opsetImport,
+    functions: file.proto.functions,
+    graph: makeGraph({
+      name: 'prefix',
+      node: [...nodes, last],
+      initializer: source.initializer.filter((tensor) => used.has(tensor.name)),
+      input: [makeValueInfo(name, ['N', 3, image[0] ?? 0, image[1] ?? 0])],
+      output: [makeValueInfo(OUTPUT, ['N', ...shape])],
+    }),
+  });
+  return encodeModel(model);
+}
+
+/** Nodes the tensor depends on, in the file's order. */
+export function ancestors(graph: GraphProto, tensor: string): NodeProto[] {
+  const needed = new Set([tensor]);
+  const kept = graph.node.toReversed().filter((node) => {
+    if (!node.output.some((output) => needed.has(output))) return false;
+    for (const input of [...node.input, ...outerReads(node)]) needed.add(input);
+    return true;
+  });
+  return kept.reverse();
+}
+
+/** Tensors that the bodies of If, Loop and Scan read from outside. */
+function outerReads(node: NodeProto): string[] {
+  return node.attribute.flatMap(({ g, graphs }) =>
+    [...(g ? [g] : []), ...graphs].flatMap((body) => body.node.flatMap((inner) => [...inner.input, ...outerReads(inner)])),
+  );
+}

@@ -1,0 +1,52 @@
+/** @file The training arena: one WebAssembly memory of exactly the planned size, which cannot grow. */
+import { ExecutionError } from '../../errors.ts';
+import { PAGE_BYTES, type Plan, type PlannedBuffer } from '../../plan/plan.ts';
+
+export class Arena {
+  readonly memory: WebAssembly.Memory;
+  readonly #buffers: ReadonlyMap<string, PlannedBuffer>;
+  #highWater = 0;
+
+  constructor(plan: Plan) {
+    const pages = plan.arenaBytes / PAGE_BYTES;
+    this.memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
+    this.#buffers = new Map(plan.buffers.map((buffer) => [buffer.name, buffer]));
+  }
+
+  get bytes(): number {
+    return this.memory.buffer.byteLength;
+  }
+
+  /** Highest byte handed out so far. */
+  get highWaterBytes(): number {
+    return this.#highWater;
+  }
+
+  buffer(name: string): PlannedBuffer {
+    const buffer = this.#buffers.get(name);
+    if (!buffer) throw new ExecutionError(`the plan has no buffer "${name}"`, { buffer: name });
+    return buffer;
+  }
+
+  /** Offset of a buffer that is about to be used for `images` images (pinned buffers and scratch: whole). */
+  use(name: string, images: number): number {
+    const { offset, bytes, bytesPerImage } = this.buffer(name);
+    const used = bytesPerImage > 0 ? bytesPerImage * images : bytes;
+    if (used > bytes) {
+      throw new ExecutionError(`buffer "${name}" holds ${bytes} bytes, ${used} are needed for ${images} images`, { name });
+    }
+    this.#highWater = Math.max(this.#highWater, offset + used);
+    return offset;
+  }
+
+  floats(offset: number, count: number): Float32Array {
+    return new Float32Array(this.memory.buffer, offset, count);
+  }
+
+  /** All floats of a buffer. */
+  view(name: string, images: number): Float32Array {
+    const offset = this.use(name, images);
+    const { bytes, bytesPerImage } = this.buffer(name);
+    return this.floats(offset, (bytesPerImage > 0 ? bytesPerImage * images : bytes) / 4);
+  }
+}

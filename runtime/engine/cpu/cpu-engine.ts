@@ -1,0 +1,193 @@
+/**
+ * @file The engine for processors: the frozen prefix as one onnxruntime session, matrix products through onnxruntime on
+ * arena views, everything else in SIMD kernels, all on one arena of the planned size.
+ */
+import { loadSimd, type SimdKernels } from '../../../kernels/simd/simd.ts';
+import type { OpName } from '../../../kernels/index.ts';
+import { ExecutionError } from '../../errors.ts';
+import { elements } from '../../graph/graph.ts';
+import { PIXELS } from '../../plan/lifetimes.ts';
+import { optimizerStates, type Plan, type PlannedStep } from '../../plan/plan.ts';
+import type { Engine, EngineInput, EngineModel, EngineStatistics, StepResult, Update } from '../engine.ts';
+import { Arena } from './arena.ts';
+import { MatrixProducts } from './matrix-products.ts';
+import { bind, type Machine } from './operands.ts';
+import { cpuOps } from './ops.ts';
+import { Prefix } from './prefix.ts';
+
+export class CpuEngine implements Engine {
+  readonly plan: Plan;
+  readonly #machine: Machine;
+  readonly #prefix: Prefix;
+  /** Values of one image at the cut. */
+  readonly #featureElements: number;
+
+  private constructor(plan: Plan, machine: Machine, prefix: Prefix) {
+    this.plan = plan;
+    this.#machine = machine;
+    this.#prefix = prefix;
+    this.#featureElements = machine.arena.buffer(plan.values.cut).bytesPerImage / 4;
+  }
+
+  /** Allocates the arena, loads the parameters into it and opens the sessions. */
+  static async create(plan: Plan, model: EngineModel): Promise<CpuEngine> {
+    const arena = new Arena(plan);
+    const simd: SimdKernels = await loadSimd(arena.memory);
+    const machine = { arena, simd, products: await MatrixProducts.create(arena.memory, plan.threads) };
+    for (const { name, category } of plan.buffers) {
+      if (category !== 'frozenWeights' && category !== 'trainableWeights') continue;
+      const values = model.parameters.get(name);
+      if (!values) throw new ExecutionError(`the plan wants parameter "${name}", which the model lacks`, { name });
+      arena.view(name, 1).set(values);
+    }
+    return new CpuEngine(plan, machine, await Prefix.open(plan, model, machine));
+  }
+
+  async read(buffer: string): Promise<Float32Array> {
+    return this.#machine.arena.view(buffer, 1).slice();
+  }
+
+  async write(buffer: string, values: Float32Array): Promise<void> {
+    this.#machine.arena.view(buffer, 1).set(values);
+  }
+
+  async features(images: Uint8Array, count: number): Promise<Float32Array> {
+    const { microBatch, values } = this.plan;
+    const features = new Float32Array(count * this.#featureElements);
+    for (const [from, n] of parts(count, microBatch)) {
+      await this.#enter({ count, images }, from, n);
+      features.set(this.#machine.arena.view(values.cut, n), from * this.#featureElements);
+    }
+    return features;
+  }
+
+  async forward(input: EngineInput): Promise<Float32Array> {
+    const { microBatch, values, classes } = this.plan;
+    const logits = new Float32Array(input.count * classes);
+    for (const [from, n] of parts(input.count, microBatch)) {
+      await this.#enter(input, from, n);
+      await this.#run((step) => step.pass === 'forward' && step.output !== values.loss, n);
+      logits.set(this.#machine.arena.view(values.logits, n), from * classes);
+    }
+    return logits;
+  }
+
+  async gradients(input: EngineInput, labels: Int32Array): Promise<StepResult> {
+    const { plan } = this;
+    const { arena, simd } = this.#machine;
+    for (const { gradients, bytes } of plan.spans) simd.fill(gradients, bytes);
+    let [loss, correct, prefixMillis, suffixMillis] = [0, 0, 0, 0];
+    for (const [from, n] of parts(input.count, plan.microBatch)) {
+      const started = performance.now();
+      await this.#enter(input, from, n);
+      const entered = performance.now();
+      arena.view(plan.values.labels, n).set(labels.subarray(from, from + n));
+      arena.view(plan.values.seed, n).fill(1 / input.count);
+      await this.#run((step) => step.pass === 'forward', n);
+      for (const value of arena.view(plan.values.loss, n)) loss += value / input.count;
+      correct += countCorrect(arena.view(plan.values.logits, n), labels.subarray(from, from + n));
+      if (!Number.isFinite(loss)) throw notFinite(loss);
+      await this.#run((step) => step.pass !== 'forward' && step.pass !== 'prefix', n);
+      prefixMillis += entered - started;
+      suffixMillis += performance.now() - entered;
+    }
+    return { loss, correct, prefixMillis, suffixMillis };
+  }
+
+  async step(input: EngineInput, labels: Int32Array, update: Update): Promise<StepResult> {
+    const result = await this.gradients(input, labels);
+    const started = performance.now();
+    this.#update(update);
+    return { ...result, suffixMillis: result.suffixMillis + performance.now() - started };
+  }
+
+  async statistics(): Promise<EngineStatistics> {
+    return { arenaBytes: this.#machine.arena.bytes, highWaterBytes: this.#machine.arena.highWaterBytes };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#machine.products.release();
+    await this.#prefix.release();
+  }
+
+  /** Brings images `from` to `from + n` to the cut. */
+  async #enter({ images, features }: EngineInput, from: number, n: number): Promise<void> {
+    const { arena } = this.#machine;
+    if (features) {
+      const size = this.#featureElements;
+      arena.view(this.plan.values.cut, n).set(features.subarray(from * size, (from + n) * size));
+    } else if (images) {
+      const bytes = arena.buffer(PIXELS).bytes;
+      await this.#prefix.run(images.subarray(from * bytes, (from + n) * bytes), n);
+    } else throw new ExecutionError('neither images nor features were given');
+  }
+
+  async #run(wanted: (step: PlannedStep) => boolean, n: number): Promise<void> {
+    for (const step of this.plan.steps) {
+      if (wanted(step)) await this.#execute(step, n);
+    }
+  }
+
+  async #execute(step: PlannedStep, n: number): Promise<void> {
+    const operands = bind(step, n, this.#machine.arena);
+    try {
+      if (step.pass === 'accumulate') {
+        const count = n * elements(step.shapes.output);
+        if (step.op === 'Copy') this.#machine.simd.fill(operands.output, 4 * count);
+        this.#machine.simd.add(operands.output, operands.input(0), operands.output, count);
+        return;
+      }
+      const op = cpuOps[step.op as OpName];
+      // The reverse pass of an op that runs synchronously costs no turn of the event loop.
+      const done = step.pass === 'forward' ? op.forward(operands, this.#machine) : op.backward(operands, this.#machine);
+      if (done) await done;
+    } catch (cause) {
+      const what = `${step.op} "${step.node}" (${step.pass})`;
+      throw new ExecutionError(`${what} failed: ${cause instanceof Error ? cause.message : cause}`, { node: step.node }, { cause });
+    }
+  }
+
+  #update({ learningRate, momentum, weightDecay, step }: Update): void {
+    const { simd } = this.#machine;
+    const { optimizer, spans } = this.plan;
+    for (const { group, bytes, parameters, gradients, states } of spans) {
+      const rate = learningRate[group];
+      const decay = group === 'norms' ? 0 : weightDecay;
+      const [first = 0, second = 0] = states;
+      if (optimizerStates[optimizer] === 1) {
+        simd.sgd(parameters, gradients, first, bytes / 4, rate, momentum, decay, 0);
+      } else {
+        const corrections = [1 - ADAM.beta1 ** step, Math.sqrt(1 - ADAM.beta2 ** step)] as const;
+        const { beta1, beta2, epsilon } = ADAM;
+        const decoupled = optimizer === 'adamw' ? 1 : 0;
+        simd.adam(parameters, gradients, first, second, bytes / 4, rate, beta1, beta2, epsilon, decay, ...corrections, decoupled);
+      }
+    }
+  }
+}
+
+/** Kingma and Ba 2015; PyTorch's defaults. */
+const ADAM = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 } as const;
+
+function* parts(count: number, size: number): Generator<readonly [from: number, n: number]> {
+  for (let from = 0; from < count; from += size) yield [from, Math.min(size, count - from)];
+}
+
+export function notFinite(loss: number): ExecutionError {
+  return new ExecutionError(
+    `the loss is ${loss}: training stops before this step changes anything\n` +
+      'Hint: lower the learning rate, or continue from the last checkpoint with a lower one',
+    { loss },
+  );
+}
+
+/** Rows of `logits` whose largest value is at the label; NaN counts as wrong. */
+export function countCorrect(logits: Float32Array, labels: Int32Array): number {
+  const classes = logits.length / labels.length;
+  let correct = 0;
+  labels.forEach((label, n) => {
+    const row = logits.subarray(n * classes, (n + 1) * classes);
+    if (row.every((value, c) => c === label || value < (row[label] ?? Number.NaN))) correct++;
+  });
+  return correct;
+}

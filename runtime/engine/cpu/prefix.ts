@@ -1,0 +1,78 @@
+/** @file The frozen prefix: pixels in, features at the cut out, one image at a time through one onnxruntime session. */
+import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { ExecutionError } from '../../errors.ts';
+import { PIXELS, PREFIX_IMAGES } from '../../plan/lifetimes.ts';
+import type { Plan } from '../../plan/plan.ts';
+import type { EngineModel, Preprocessing } from '../engine.ts';
+import type { Machine } from './operands.ts';
+import { sessionOptions } from './session-options.ts';
+
+export class Prefix {
+  readonly #plan: Plan;
+  readonly #machine: Machine;
+  readonly #preprocessing: Preprocessing;
+  /** Null where everything trains and pixels go straight to the cut. */
+  readonly #session: InferenceSession | null;
+
+  private constructor(plan: Plan, machine: Machine, preprocessing: Preprocessing, session: InferenceSession | null) {
+    this.#plan = plan;
+    this.#machine = machine;
+    this.#preprocessing = preprocessing;
+    this.#session = session;
+  }
+
+  static async open(plan: Plan, model: EngineModel, machine: Machine): Promise<Prefix> {
+    if (!model.prefix) return new Prefix(plan, machine, model.preprocessing, null);
+    try {
+      const session = await InferenceSession.create(model.prefix, sessionOptions(plan.threads));
+      return new Prefix(plan, machine, model.preprocessing, session);
+    } catch (cause) {
+      throw new ExecutionError(
+        `onnxruntime cannot run the frozen part of "${plan.model.name}": ${cause instanceof Error ? cause.message : cause}`,
+        { model: plan.model.name },
+        { cause },
+      );
+    }
+  }
+
+  /** Writes the features of `count` images (u8 RGB, channels-last) into the cut's buffer. */
+  async run(images: Uint8Array, count: number): Promise<void> {
+    const { arena } = this.#machine;
+    const { cut } = this.#plan.values;
+    const target = arena.use(cut, count);
+    const { bytesPerImage } = arena.buffer(cut);
+    const size = this.#plan.model.imageSize;
+    for (let n = 0; n < count; n++) {
+      const output = target + n * bytesPerImage;
+      const pixels = images.subarray(n * 3 * size * size, (n + 1) * 3 * size * size);
+      if (!this.#session) {
+        this.#normalize(pixels, output, false);
+        continue;
+      }
+      const input = arena.use(PREFIX_IMAGES, 1);
+      this.#normalize(pixels, input, true);
+      const [inputName = ''] = this.#session.inputNames;
+      const [outputName = ''] = this.#session.outputNames;
+      const features = arena.floats(output, bytesPerImage / 4);
+      const shape = this.#plan.steps[0]?.shapes.output ?? [];
+      await this.#session.run(
+        { [inputName]: new Tensor('float32', arena.floats(input, pixels.length), [1, 3, size, size]) },
+        { [outputName]: new Tensor('float32', features, [1, ...shape]) },
+      );
+    }
+  }
+
+  async release(): Promise<void> {
+    await this.#session?.release();
+  }
+
+  #normalize(pixels: Uint8Array, target: number, channelsFirst: boolean): void {
+    const { arena, simd } = this.#machine;
+    const staging = arena.use(PIXELS, 1);
+    new Uint8Array(arena.memory.buffer, staging, pixels.length).set(pixels);
+    const [scale0 = 1, scale1 = 1, scale2 = 1] = this.#preprocessing.scale;
+    const [bias0 = 0, bias1 = 0, bias2 = 0] = this.#preprocessing.bias;
+    const first = channelsFirst ? 1 : 0;
+    simd.normalizeImages(staging, target, 1, pixels.length / 3, first, scale0, scale1, scale2, bias0, bias1, bias2);
+  }
+}

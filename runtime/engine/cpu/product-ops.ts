@@ -1,0 +1,122 @@
+/** @file Ops whose work is matrix products: convolutions and fully connected layers. */
+import { isPointwise, patchRows } from '../../../kernels/conv.ts';
+import { geometry, type WindowAttributes } from '../../../kernels/window.ts';
+import { elements } from '../../graph/graph.ts';
+import type { CpuOp, Machine, Operands } from './operands.ts';
+
+export const conv: CpuOp = {
+  async forward(o, machine) {
+    const { rows, patch, out } = sizes(o);
+    if (isPointwise(window(o))) return machine.products.nt(o.input(0), o.parameter('weight'), o.output, rows, patch, out);
+    for (const part of patches(o)) {
+      gather(o, machine, part);
+      await machine.products.nt(o.workspace, o.parameter('weight'), o.output + 4 * part.from * out, part.rows, patch, out);
+    }
+  },
+  async backward(o, machine) {
+    const { rows, patch, out } = sizes(o);
+    const { products, simd } = machine;
+    const [dx, dw, weight] = [o.dInput(0), o.dParameter('weight'), o.parameter('weight')];
+    if (isPointwise(window(o))) {
+      if (dw) await products.tnAdd(o.dOutput, o.input(0), dw, out, rows, patch);
+      if (dx) await products.nn(o.dOutput, weight, dx, rows, out, patch);
+      return;
+    }
+    if (dx) simd.fill(dx, 4 * o.batch * elements(o.step.shapes.inputs[0] ?? []));
+    for (const part of patches(o)) {
+      const dy = o.dOutput + 4 * part.from * out;
+      if (dw) {
+        gather(o, machine, part);
+        await products.tnAdd(dy, o.workspace, dw, out, part.rows, patch);
+      }
+      if (dx) {
+        await products.nn(dy, weight, o.workspace, part.rows, out, patch);
+        simd.col2im(o.workspace, dx, ...geometryArguments(o), part.from, part.rows);
+      }
+    }
+  },
+};
+
+export const gemm: CpuOp = {
+  async forward(o, { products }) {
+    const [out = 0, features = 0] = o.step.shapes.parameters.weight ?? [];
+    await products.nt(o.input(0), o.parameter('weight'), o.output, o.batch, features, out);
+  },
+  async backward(o, { products }) {
+    const [out = 0, features = 0] = o.step.shapes.parameters.weight ?? [];
+    if (o.dParameter('weight')) {
+      await products.tnAdd(o.dOutput, o.input(0), o.dParameter('weight'), out, o.batch, features);
+    }
+    if (o.dInput(0)) await products.nn(o.dOutput, o.parameter('weight'), o.dInput(0), o.batch, out, features);
+  },
+};
+
+export const depthwiseConv: CpuOp = {
+  forward(o, { simd }) {
+    simd.depthwiseForward(o.input(0), o.parameter('weight'), o.output, ...geometryArguments(o));
+  },
+  backward(o, { simd }) {
+    const dw = o.dParameter('weight');
+    if (dw) simd.depthwiseWeightGradient(o.input(0), o.dOutput, dw, ...geometryArguments(o));
+    if (o.dInput(0)) {
+      simd.depthwiseInputGradient(o.dOutput, o.parameter('weight'), o.dInput(0), ...geometryArguments(o));
+    }
+  },
+};
+
+const window = (o: Operands): WindowAttributes => o.step.attributes as WindowAttributes;
+
+/** Rows of the product (output pixels of the batch), length of a patch, output channels. */
+function sizes({ step: { shapes }, batch }: Operands) {
+  const [height = 1, width = 1, out = 1] = shapes.output;
+  return { rows: batch * height * width, patch: elements(shapes.parameters.weight ?? []) / out, out };
+}
+
+/** Row ranges whose patches fit the workspace. */
+function* patches(o: Operands): Generator<{ readonly from: number; readonly rows: number }> {
+  const { rows, patch } = sizes(o);
+  const [height = 1, width = 1] = o.step.shapes.output;
+  const step = patchRows(patch, height * width);
+  for (let from = 0; from < rows; from += step) yield { from, rows: Math.min(step, rows - from) };
+}
+
+function gather(o: Operands, { simd }: Machine, part: { readonly from: number; readonly rows: number }): void {
+  simd.im2col(o.input(0), o.workspace, ...geometryArguments(o), part.from, part.rows);
+}
+
+type GeometryArguments = [
+  batch: number,
+  height: number,
+  width: number,
+  channels: number,
+  kernelHeight: number,
+  kernelWidth: number,
+  strideH: number,
+  strideW: number,
+  dilationH: number,
+  dilationW: number,
+  padTop: number,
+  padLeft: number,
+  outHeight: number,
+  outWidth: number,
+];
+
+function geometryArguments(o: Operands): GeometryArguments {
+  const g = geometry(window(o), o.step.shapes.inputs[0] ?? [], o.step.shapes.output);
+  return [
+    o.batch,
+    g.height,
+    g.width,
+    g.channels,
+    g.kernelHeight,
+    g.kernelWidth,
+    g.strideH,
+    g.strideW,
+    g.dilationH,
+    g.dilationW,
+    g.padTop,
+    g.padLeft,
+    g.outHeight,
+    g.outWidth,
+  ];
+}

@@ -1,0 +1,17 @@
+/** @file How every onnxruntime session of the engine is set up. */
+import type { InferenceSession } from 'onnxruntime-node';
+
+/**
+ * Each session owns a thread pool; without `force_spinning_stop` idle pools burn the cores the next product needs
+ * (measured: 22.9 ms against 9.9 ms for interleaved products).
+ */
+export function sessionOptions(threads: number): InferenceSession.SessionOptions {
+  return {
+    executionProviders: ['cpu'],
+    intraOpNumThreads: threads,
+    interOpNumThreads: 1,
+    executionMode: 'sequential',
+    logSeverityLevel: 3,
+    extra: { session: { force_spinning_stop: '1' } },
+  };
+}

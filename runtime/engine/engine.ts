@@ -1,0 +1,71 @@
+/**
+ * @file The narrow interface between training and whatever executes a Plan. Every engine runs the same Plan; nothing
+ * outside runtime/engine knows how.
+ */
+import type { Plan } from '../plan/plan.ts';
+
+/** How pixels become the network's input: value = pixel * scale + bias, per channel, pixel 0 to 255. */
+export interface Preprocessing {
+  readonly scale: readonly number[];
+  readonly bias: readonly number[];
+}
+
+/** Up to `plan.batch` images (u8, RGB, channels-last), or their features at the cut. */
+export interface EngineInput {
+  readonly count: number;
+  readonly images?: Uint8Array;
+  readonly features?: Float32Array;
+}
+
+/** Learning rates by group and the rest of what an optimizer's step needs. */
+export interface Update {
+  readonly learningRate: Readonly<Record<'head' | 'weights' | 'norms', number>>;
+  /** SGD's momentum. */
+  readonly momentum: number;
+  readonly weightDecay: number;
+  /** Number of this step, from 1: Adam's bias correction. */
+  readonly step: number;
+}
+
+export interface StepResult {
+  /** Mean loss of the batch. */
+  readonly loss: number;
+  /** Images classified rightly before the update. */
+  readonly correct: number;
+  readonly prefixMillis: number;
+  readonly suffixMillis: number;
+}
+
+export interface EngineStatistics {
+  readonly arenaBytes: number;
+  /** Highest byte any step has touched. */
+  readonly highWaterBytes: number;
+}
+
+/** What every engine needs besides the plan. */
+export interface EngineModel {
+  /** Values of every parameter the plan's suffix reads, by name. */
+  readonly parameters: ReadonlyMap<string, Float32Array>;
+  /** ONNX bytes of the frozen prefix; null where the plan has none. */
+  readonly prefix: Uint8Array | null;
+  readonly preprocessing: Preprocessing;
+}
+
+export interface Engine extends AsyncDisposable {
+  readonly plan: Plan;
+  /** Values of a pinned buffer: a parameter, its gradient or an optimizer state. */
+  read(buffer: string): Promise<Float32Array>;
+  write(buffer: string, values: Float32Array): Promise<void>;
+  /** Features at the cut, for the cache. */
+  features(images: Uint8Array, count: number): Promise<Float32Array>;
+  /** Logits, `count` rows. Nothing is changed. */
+  forward(input: EngineInput): Promise<Float32Array>;
+  /** Mean gradients of a batch, left in the gradient buffers; nothing is updated. */
+  gradients(input: EngineInput, labels: Int32Array): Promise<StepResult>;
+  /**
+   * One training step: forward, backward, update.
+   * @throws ExecutionError if the loss is not finite; the parameters are then as they were
+   */
+  step(input: EngineInput, labels: Int32Array, update: Update): Promise<StepResult>;
+  statistics(): Promise<EngineStatistics>;
+}

@@ -1,0 +1,166 @@
+/**
+ * @file The reference engine: the kernels' own float64 loops, step by step as the plan says. Slow and obvious; the oracle
+ * of every other engine's tests. It has no arena and runs no prefix: give it features.
+ */
+import { type OpName, kernels } from '../../../kernels/index.ts';
+import type { Kernel } from '../../../kernels/kernel.ts';
+import { ExecutionError } from '../../errors.ts';
+import { elements } from '../../graph/graph.ts';
+import { gradientBuffer, optimizerStates, type Plan, type PlannedStep } from '../../plan/plan.ts';
+import { countCorrect, notFinite } from '../cpu/cpu-engine.ts';
+import type { Engine, EngineInput, EngineStatistics, Preprocessing, StepResult, Update } from '../engine.ts';
+
+type Values = Map<string, Float64Array>;
+
+export class ReferenceEngine implements Engine {
+  readonly plan: Plan;
+  readonly #preprocessing: Preprocessing;
+  readonly #pinned: Values;
+
+  constructor(plan: Plan, parameters: ReadonlyMap<string, Float32Array>, preprocessing: Preprocessing) {
+    this.plan = plan;
+    this.#preprocessing = preprocessing;
+    const pinned = plan.buffers.filter(({ alive }) => alive === null);
+    this.#pinned = new Map(
+      pinned.map(({ name, bytes }) => [name, Float64Array.from(parameters.get(name) ?? new Float32Array(bytes / 4))]),
+    );
+  }
+
+  async read(buffer: string): Promise<Float32Array> {
+    return Float32Array.from(this.exact(buffer));
+  }
+
+  /** A pinned buffer in full precision. */
+  exact(buffer: string): Float64Array {
+    const values = this.#pinned.get(buffer);
+    if (!values) throw new ExecutionError(`the plan has no pinned buffer "${buffer}"`, { buffer });
+    return values;
+  }
+
+  async write(buffer: string, values: Float32Array): Promise<void> {
+    this.exact(buffer).set(values);
+  }
+
+  async features(): Promise<Float32Array> {
+    throw new ExecutionError('the reference engine runs no prefix');
+  }
+
+  async forward(input: EngineInput): Promise<Float32Array> {
+    const values = this.#enter(input, new Int32Array(input.count));
+    this.#runForward(values, input.count);
+    return Float32Array.from(values.get(this.plan.values.logits) ?? []);
+  }
+
+  async gradients(input: EngineInput, labels: Int32Array): Promise<StepResult> {
+    for (const [name, gradient] of this.#pinned) if (name.startsWith(gradientBuffer(''))) gradient.fill(0);
+    const values = this.#enter(input, labels);
+    this.#runForward(values, input.count);
+    const losses = values.get(this.plan.values.loss) ?? new Float64Array();
+    const loss = losses.reduce((sum, value) => sum + value, 0) / input.count;
+    if (!Number.isFinite(loss)) throw notFinite(loss);
+    for (const step of this.plan.steps) {
+      if (step.pass === 'accumulate') this.#accumulate(step, values, input.count);
+      if (step.pass === 'backward') this.#backward(step, values, input.count);
+    }
+    const correct = countCorrect(Float32Array.from(values.get(this.plan.values.logits) ?? []), labels);
+    return { loss, correct, prefixMillis: 0, suffixMillis: 0 };
+  }
+
+  async step(input: EngineInput, labels: Int32Array, update: Update): Promise<StepResult> {
+    const result = await this.gradients(input, labels);
+    if (optimizerStates[this.plan.optimizer] !== 1) throw new ExecutionError('the reference engine knows plain SGD only');
+    for (const [name, values] of this.#pinned) {
+      const gradient = this.#pinned.get(gradientBuffer(name));
+      const momentum = this.#pinned.get(`state 0 ${name}`);
+      gradient?.forEach((g, i) => {
+        const velocity = update.momentum * (momentum?.[i] ?? 0) + g;
+        if (momentum) momentum[i] = velocity;
+        values[i] = (values[i] ?? 0) - update.learningRate.weights * velocity;
+      });
+    }
+    return result;
+  }
+
+  async statistics(): Promise<EngineStatistics> {
+    return { arenaBytes: 0, highWaterBytes: 0 };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {}
+
+  #enter({ count, images, features }: EngineInput, labels: Int32Array): Values {
+    const { cut, labels: labelName, seed } = this.plan.values;
+    const { scale, bias } = this.#preprocessing;
+    const entered = features
+      ? Float64Array.from(features)
+      : Float64Array.from(images ?? [], (pixel, i) => pixel * (scale[i % 3] ?? 1) + (bias[i % 3] ?? 0));
+    return new Map([
+      [cut, entered],
+      [labelName, Float64Array.from(labels)],
+      [seed, new Float64Array(count).fill(1 / count)],
+    ]);
+  }
+
+  #runForward(values: Values, batch: number): void {
+    for (const step of this.plan.steps.filter(({ pass }) => pass === 'forward')) {
+      const output = new Float64Array(batch * elements(step.shapes.output));
+      values.set(step.output ?? '', output);
+      const saved = Object.entries(step.saved).map(([role, name]) => {
+        // A mask has one element for each of the output's, the probabilities one for each of the input's.
+        const array = new Float64Array(batch * elements((role === 'mask' ? step.shapes.output : step.shapes.inputs[0]) ?? []));
+        values.set(name, array);
+        return [role, array] as const;
+      });
+      this.#kernel(step).forward({
+        batch,
+        attributes: step.attributes,
+        shapes: step.shapes,
+        inputs: step.inputs.map((name) => values.get(name ?? '') ?? new Float64Array()),
+        parameters: this.#parameters(step.parameters),
+        output,
+        saved: Object.fromEntries(saved),
+      });
+    }
+  }
+
+  #backward(step: PlannedStep, values: Values, batch: number): void {
+    const kernel = this.#kernel(step);
+    if ('none' in kernel.backward) return;
+    const dInputs = step.dInputs.map((name, index) => {
+      if (name === null) return null;
+      const array = new Float64Array(batch * elements(step.shapes.inputs[index] ?? []));
+      values.set(name, array);
+      return array;
+    });
+    kernel.backward.apply({
+      batch,
+      attributes: step.attributes,
+      shapes: step.shapes,
+      dOutput: values.get(step.dOutput ?? '') ?? new Float64Array(),
+      inputs: step.inputs.map((name) => (name === null ? undefined : values.get(name))),
+      output: step.output === null ? undefined : values.get(step.output),
+      saved: Object.fromEntries(
+        Object.entries(step.saved).map(([role, name]) => [role, values.get(name) ?? new Float64Array()]),
+      ),
+      parameters: this.#parameters(step.parameters),
+      dInputs,
+      dParameters: this.#parameters(step.dParameters, gradientBuffer),
+    });
+  }
+
+  #accumulate(step: PlannedStep, values: Values, batch: number): void {
+    const count = batch * elements(step.shapes.output);
+    const sum = step.op === 'Copy' ? new Float64Array(count) : (values.get(step.output ?? '') ?? new Float64Array(count));
+    values.get(step.inputs[0] ?? '')?.forEach((value, i) => {
+      sum[i] = (sum[i] ?? 0) + value;
+    });
+    values.set(step.output ?? '', sum);
+  }
+
+  #parameters(names: Readonly<Record<string, string>>, rename = (name: string): string => name) {
+    return Object.fromEntries(Object.entries(names).map(([role, name]) => [role, this.exact(rename(name))]));
+  }
+
+  #kernel(step: PlannedStep): Kernel {
+    return kernels[step.op as OpName] as Kernel;
+  }
+}

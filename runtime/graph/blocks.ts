@@ -1,0 +1,108 @@
+/**
+ * @file Blocks, found from the graph alone; no architecture is known by name.
+ *
+ * A block ends at a border (borders.ts) that is one of:
+ *  - a fork or a join, where a residual branch begins or ends (ResNet, the skipping blocks of MobileNet);
+ *  - inside a chain, the output of a convolution without activation: a linear bottleneck (MobileNetV2 without skip);
+ *  - in what is left of a chain, each convolution with its norm and activation; a depthwise one stays with the next.
+ * Pieces without a convolution belong to the block before them. What stands between the last block and the head and
+ * holds a single convolution is the neck; from pooling upwards it is the head.
+ */
+import { hasActivation } from '../../kernels/activation.ts';
+import type { AffineAttributes } from '../../kernels/affine.ts';
+import { type Border, borders, forks } from './borders.ts';
+import type { Block, BlockRole, Graph, Node } from './graph.ts';
+
+const isConv = (node: Node | undefined): boolean => node?.op === 'Conv' || node?.op === 'DepthwiseConv';
+const isPointwiseOp = (node: Node | undefined): boolean => node?.op === 'Affine' || node?.op === 'Clip';
+
+/** The blocks of a graph from input to output; together they hold every node once. */
+export function findBlocks(graph: Graph): readonly Block[] {
+  const { nodes } = graph;
+  const headFrom = headStart(nodes);
+  const all = borders(graph).filter(({ after }) => after < headFrom - 1);
+  const branching = forks(graph);
+  const isStrong = ({ after, tensor }: Border): boolean =>
+    after < 0 || branching.has(tensor) || new Set(nodes[after]?.inputs).size > 1;
+  let cuts = all.filter(isStrong).map(({ after }) => after + 1);
+  const inner = new Set(all.map(({ after }) => after + 1));
+
+  cuts = splitPieces(cuts, headFrom, (from, to) =>
+    range(from + 1, to).filter((at) => inner.has(at) && endsLinear(nodes, at)),
+  );
+  cuts = splitPieces(cuts, headFrom, (from, to) => {
+    const chain = range(from + 1, to).every((at) => inner.has(at));
+    return chain && !endsLinear(nodes, to) ? convEnds(nodes, from, to) : [];
+  });
+  const starts = cuts.filter((from, i) => {
+    const to = cuts[i + 1] ?? headFrom;
+    return i === 0 || nodes.slice(from, to).some(isConv);
+  });
+
+  const pieces = starts.map((from, i) => nodes.slice(from, starts[i + 1] ?? headFrom));
+  const roles = assignRoles(pieces);
+  const blocks = pieces
+    .filter((piece) => piece.length > 0)
+    .map((piece, i) => makeBlock(piece, roles[i] ?? 'block', graph.input));
+  const head = nodes.slice(headFrom);
+  return head.length > 0 ? [...blocks, makeBlock(head, 'head', graph.input)] : blocks;
+}
+
+/** Index of the first node above the last convolution and what is fused to it. */
+function headStart(nodes: readonly Node[]): number {
+  let at = nodes.findLastIndex(isConv) + 1;
+  while (isPointwiseOp(nodes[at]) || nodes[at]?.op === 'Add') at++;
+  return at;
+}
+
+/** True if position `at` follows a convolution (and norm) without activation, and no norm or activation comes next. */
+function endsLinear(nodes: readonly Node[], at: number): boolean {
+  const last = nodes[at - 1];
+  if (isPointwiseOp(nodes[at]) || !last) return false;
+  if (isConv(last)) return true;
+  return last.op === 'Affine' && isConv(nodes[at - 2]) && !hasActivation((last as Node<AffineAttributes>).attributes);
+}
+
+/** Positions that end a convolution's unit inside a chain; the unit of a depthwise one runs on. */
+function convEnds(nodes: readonly Node[], from: number, to: number): number[] {
+  return range(from + 1, to).filter((at) => {
+    let unit = at - 1;
+    while (unit > from && !isConv(nodes[unit])) unit--;
+    return isConv(nodes[at]) && nodes[unit]?.op === 'Conv';
+  });
+}
+
+function splitPieces(cuts: readonly number[], end: number, split: (from: number, to: number) => number[]): number[] {
+  return cuts.flatMap((from, i) => [from, ...split(from, cuts[i + 1] ?? end)]);
+}
+
+function assignRoles(pieces: readonly (readonly Node[])[]): BlockRole[] {
+  const convs = pieces.map((piece) => piece.filter(isConv).length);
+  const lastBlock = convs.findLastIndex((count) => count > 1);
+  return convs.map((_, i) => (lastBlock >= 0 && i > lastBlock ? 'neck' : 'block'));
+}
+
+function makeBlock(nodes: readonly Node[], role: BlockRole, graphInput: string): Block {
+  return {
+    name: blockName(nodes),
+    role,
+    nodes: nodes.map(({ name }) => name),
+    input: nodes[0]?.inputs[0] ?? graphInput,
+    output: nodes.at(-1)?.output ?? graphInput,
+  };
+}
+
+/** The part of the names that a block's nodes share, cut at a separator; else the name of its first node. */
+function blockName(nodes: readonly Node[]): string {
+  const names = nodes.filter((node) => Object.keys(node.parameters).length > 0).map(({ name }) => name);
+  const [first = nodes[0]?.name ?? 'block'] = names;
+  let shared = first;
+  for (const name of names) while (!name.startsWith(shared)) shared = shared.slice(0, -1);
+  if (shared !== first) shared = shared.replace(/[^/._]*$/, '');
+  const trimmed = shared.replace(/^[/._]+|[/._]+$/g, '');
+  return trimmed === '' || /^\d+$/.test(trimmed) ? first : trimmed;
+}
+
+function range(from: number, to: number): number[] {
+  return Array.from({ length: Math.max(0, to - from) }, (_, i) => from + i);
+}

@@ -1,0 +1,128 @@
+/**
+ * @file The Plan: everything decided before the first step, as data. It can be printed, saved, diffed and replayed, and
+ * holds nothing that only one engine understands.
+ */
+import type { SchemeName } from '../scheme/scheme.ts';
+import type { NodeShapes } from '../../kernels/kernel.ts';
+import type { Attributes } from '../graph/graph.ts';
+
+export type BufferCategory = 'frozenWeights' | 'trainableWeights' | 'gradients' | 'optimizer' | 'saved' | 'workspace';
+
+/** A named range of the arena. Values take `bytesPerImage` for each image of the micro-batch, others `bytes`. */
+export interface PlannedBuffer {
+  readonly name: string;
+  readonly offset: number;
+  /** Bytes at the full micro-batch. */
+  readonly bytes: number;
+  readonly bytesPerImage: number;
+  readonly category: BufferCategory;
+  /** First and last step (inclusive) at which it is alive; null for pinned buffers. */
+  readonly alive: readonly [number, number] | null;
+  /** Buffers of one storage share memory on purpose (in-place steps). */
+  readonly storage: string;
+}
+
+/** A run of pinned buffers that the optimizer treats alike: parameters, gradients and states lie in the same order. */
+export interface ParameterSpan {
+  readonly group: 'head' | 'weights' | 'norms';
+  readonly bytes: number;
+  readonly parameters: number;
+  readonly gradients: number;
+  /** Offsets of the optimizer's states: none, momentum, or first and second moment. */
+  readonly states: readonly number[];
+}
+
+/** One thing the engine does; operands are buffer names. See autodiff's TrainingStep. */
+export interface PlannedStep {
+  readonly pass: 'prefix' | 'forward' | 'backward' | 'accumulate';
+  readonly op: string;
+  readonly node: string;
+  readonly attributes: Attributes;
+  readonly shapes: NodeShapes;
+  readonly inputs: readonly (string | null)[];
+  readonly output: string | null;
+  readonly parameters: Readonly<Record<string, string>>;
+  readonly saved: Readonly<Record<string, string>>;
+  readonly dOutput: string | null;
+  readonly dInputs: readonly (string | null)[];
+  readonly dParameters: Readonly<Record<string, string>>;
+  readonly workspace: string | null;
+}
+
+export interface PlannedBlock {
+  readonly name: string;
+  readonly role: 'block' | 'neck' | 'head';
+  /** Names of the tensors that train. */
+  readonly trains: readonly string[];
+  /** Bytes kept for its backward pass, at the micro-batch. */
+  readonly storedBytes: number;
+  /** What plain fine-tuning of the same block keeps (accounting.ts). */
+  readonly plainStoredBytes: number;
+}
+
+/** Predicted bytes of the whole process at its peak; they add up to `totalBytes`. */
+export interface PlannedBytes {
+  /** All frozen weights: those on the arena and those inside the prefix session. */
+  readonly frozenWeights: number;
+  readonly trainableWeights: number;
+  readonly gradients: number;
+  readonly optimizer: number;
+  /** Saved for backward. */
+  readonly saved: number;
+  /** Everything else on the arena: activations and gradients in passing, scratch, gaps. */
+  readonly workspace: number;
+  /** Activations inside the prefix session. */
+  readonly prefixPeak: number;
+  /** Node, onnxruntime and the image library before any model is loaded, and the image buffers of the data pipeline. */
+  readonly base: number;
+}
+
+export interface Plan {
+  readonly version: 1;
+  readonly model: { readonly name: string; readonly sha256: string; readonly imageSize: number };
+  readonly device: string;
+  readonly budgetBytes: number;
+  readonly fits: boolean;
+  /** What the process is predicted to hold at its peak; compared with the budget. */
+  readonly totalBytes: number;
+  /** The arena's exact peak: the run's high water equals it to the byte. */
+  readonly peakBytes: number;
+  /** The arena's size: the peak in whole pages of 64 KiB. */
+  readonly arenaBytes: number;
+  readonly storedForBackwardBytes: number;
+  readonly scheme: { readonly name: SchemeName; readonly blocks: number; readonly derivative: 'exact' | 'sign' };
+  readonly classes: number;
+  readonly labelSmoothing: number;
+  readonly optimizer: OptimizerName;
+  readonly batch: number;
+  readonly microBatch: number;
+  readonly threads: number;
+  readonly prefix: { readonly cut: string; readonly nodes: number; readonly batch: number };
+  readonly trainableParameters: number;
+  readonly bytes: PlannedBytes;
+  readonly blocks: readonly PlannedBlock[];
+  /** Of one training step over the whole batch; the prefix counts as forward. */
+  readonly flops: { readonly forward: number; readonly backward: number };
+  readonly values: {
+    readonly cut: string;
+    readonly logits: string;
+    readonly labels: string;
+    readonly loss: string;
+    readonly seed: string;
+  };
+  readonly spans: readonly ParameterSpan[];
+  readonly buffers: readonly PlannedBuffer[];
+  readonly steps: readonly PlannedStep[];
+}
+
+export const optimizerNames = ['sgd', 'adam', 'adamw'] as const;
+export type OptimizerName = (typeof optimizerNames)[number];
+
+/** States an optimizer keeps for each parameter. SGD always has its momentum buffer. */
+export const optimizerStates: Readonly<Record<OptimizerName, number>> = { sgd: 1, adam: 2, adamw: 2 };
+
+export const gradientBuffer = (parameter: string): string => `gradient ${parameter}`;
+export const stateBuffer = (parameter: string, state: number): string => `state ${state} ${parameter}`;
+
+/** WebAssembly memory comes in pages of this many bytes. */
+export const PAGE_BYTES = 65536;

@@ -1,0 +1,45 @@
+/**
+ * @file Builds dist/: TypeScript with tsc, the SIMD kernels with AssemblyScript. Plain JavaScript, because it runs before
+ * anything is built. Builds only what is older than its sources; `--force` builds all.
+ */
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+const sources = ['runtime', 'kernels', 'models', 'device-profiles', 'tools', 'test'];
+const stamp = join(root, 'dist', '.built');
+const wasm = join(root, 'dist', 'kernels', 'simd', 'simd.wasm');
+
+/** Time of the newest file that the build reads, in milliseconds. */
+function newest(folder) {
+  return readdirSync(folder, { withFileTypes: true }).reduce((latest, entry) => {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) return Math.max(latest, newest(path));
+    return /\.(ts|json)$/.test(entry.name) ? Math.max(latest, statSync(path).mtimeMs) : latest;
+  }, 0);
+}
+
+/** Runs a tool of node_modules with Node itself; its output goes to stderr, so that a command's stdout stays its own. */
+function run(script, args) {
+  execFileSync(process.execPath, [join(root, 'node_modules', script), ...args], {
+    cwd: root,
+    stdio: ['ignore', process.stderr, process.stderr],
+  });
+}
+
+export function build({ force = false } = {}) {
+  const sourceTime = Math.max(...sources.map((folder) => newest(join(root, folder))), statSync(join(root, 'tsconfig.json')).mtimeMs);
+  if (!force && existsSync(stamp) && existsSync(wasm) && statSync(stamp).mtimeMs > sourceTime) return;
+  run('typescript/bin/tsc', ['-p', '.']);
+  const assembly = join(root, 'kernels', 'simd', 'assembly');
+  if (force || !existsSync(wasm) || statSync(wasm).mtimeMs < newest(assembly)) {
+    mkdirSync(dirname(wasm), { recursive: true });
+    const flags = ['-O3', '--noAssert', '--runtime', 'stub', '--importMemory', '--enable', 'simd'];
+    run('assemblyscript/bin/asc.js', ['kernels/simd/assembly/index.ts', '-o', 'dist/kernels/simd/simd.wasm', ...flags]);
+  }
+  writeFileSync(stamp, '');
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) build({ force: process.argv.includes('--force') });
