@@ -6,14 +6,8 @@ import { access, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises
 import { dirname, join } from 'node:path';
 import sharp from 'sharp';
 import { DataError } from '../../runtime/errors.ts';
-import {
-  type EmojiIcon,
-  type EmojiSplit,
-  type EmojiStyle,
-  loadEmojiCatalog,
-  sourceStyles,
-  splitEmoji,
-} from './emoji-catalog.ts';
+import { type EmojiIcon, type EmojiStyle, loadEmojiCatalog, sourceStyles } from './emoji-catalog.ts';
+import { type EmojiSplit, splitEmoji } from './emoji-split.ts';
 
 export interface EmojiOptions {
   /** Height and width of the images in pixels; 96 by default. */

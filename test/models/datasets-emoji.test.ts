@@ -5,13 +5,8 @@ import { join } from 'node:path';
 import test from 'ava';
 import sharp from 'sharp';
 import { ensureEmoji } from '../../models/datasets/emoji.ts';
-import {
-  emojiClasses,
-  emojiStyles,
-  loadEmojiCatalog,
-  sourceStyles,
-  splitEmoji,
-} from '../../models/datasets/emoji-catalog.ts';
+import { emojiClasses, emojiStyles, loadEmojiCatalog, sourceStyles } from '../../models/datasets/emoji-catalog.ts';
+import { splitEmoji } from '../../models/datasets/emoji-split.ts';
 import { DataError } from '../../runtime/errors.ts';
 
 const classNames = Object.keys(emojiClasses).sort();

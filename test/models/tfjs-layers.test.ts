@@ -1,185 +1,13 @@
 import * as tf from '@tensorflow/tfjs';
 import test from 'ava';
-import type { NodeProto } from '../../models/onnx/proto.ts';
 import { layersModelFromParts } from '../../models/tfjs/layers-model.ts';
 import { toOnnx } from '../../models/tfjs/to-onnx.ts';
-import {
-  loadInTfjs,
-  maxDifference,
-  randomInput,
-  randomizeWeights,
-  runOnnx,
-  runTfjs,
-  type SavedModel,
-  saveModel,
-  toModelJson,
-} from './tfjs-oracle.ts';
-
-const tolerance = 1e-4;
+import { convert, image, layer, merge, nodesOf, sameOutputs, sequential } from './tfjs-cases.ts';
+import { randomInput, randomizeWeights, runOnnx, saveModel, toModelJson } from './tfjs-oracle.ts';
 
 test.before(async () => {
   await tf.setBackend('cpu');
 });
-
-async function convert(model: tf.LayersModel, seed: number) {
-  randomizeWeights(model, seed);
-  const saved = await saveModel(model);
-  return toOnnx(layersModelFromParts(toModelJson(saved), saved.weightBytes));
-}
-
-function nodesOf(model: ReturnType<typeof toOnnx>): readonly NodeProto[] {
-  return model.graph?.node ?? [];
-}
-
-/** Same outputs from the Keras model in tfjs and its ONNX in onnxruntime, on a batch of two. */
-const sameOutputs = test.macro(async (t, build: () => tf.LayersModel, opTypes: readonly string[] | null = null) => {
-  const seed = 7;
-  const model = build();
-  const onnx = await convert(model, seed);
-  const [, ...sides] = model.inputs[0]?.shape ?? [];
-  const input = randomInput([2, ...sides.map((extent) => extent ?? 1)], seed + 1);
-  const expected = await runTfjs(model, input);
-  const actual = await runOnnx(onnx, input);
-  t.deepEqual(actual.shape, expected.shape);
-  const difference = maxDifference(expected.data, actual.data);
-  t.true(difference <= tolerance, `seed ${seed}: differs by ${difference}, allowed ${tolerance}`);
-  t.true(
-    expected.data.some((value) => Math.abs(value) > 1e-3),
-    'the model must not be constant zero',
-  );
-  if (opTypes)
-    t.deepEqual(
-      nodesOf(onnx).map((node) => node.opType),
-      opTypes,
-    );
-});
-
-const sequential = (layers: readonly tf.layers.Layer[]) => () => tf.sequential({ layers: [...layers] });
-const image = (height: number, width: number, channels = 3) => ({ inputShape: [height, width, channels] });
-
-for (const [height, width] of [
-  [9, 7],
-  [8, 6],
-] as const) {
-  for (const strides of [1, 2, 3]) {
-    for (const kernelSize of [1, 2, 3, 5]) {
-      test(
-        `Conv2D same x=[2,3,${height},${width}] k=${kernelSize} stride=${strides}`,
-        sameOutputs,
-        sequential([
-          tf.layers.conv2d({
-            filters: 4,
-            kernelSize,
-            strides,
-            padding: 'same',
-            activation: 'relu',
-            ...image(height, width),
-          }),
-        ]),
-      );
-    }
-  }
-  test(
-    `DepthwiseConv2D same stride=2 multiplier=3 x=[2,4,${height},${width}]`,
-    sameOutputs,
-    sequential([
-      tf.layers.depthwiseConv2d({
-        kernelSize: 3,
-        strides: 2,
-        padding: 'same',
-        depthMultiplier: 3,
-        activation: 'relu6',
-        ...image(height, width, 4),
-      }),
-    ]),
-    ['Conv', 'Clip'],
-  );
-  test(
-    `SeparableConv2D same stride=2 x=[2,3,${height},${width}]`,
-    sameOutputs,
-    sequential([
-      tf.layers.separableConv2d({
-        filters: 5,
-        kernelSize: 3,
-        strides: 2,
-        padding: 'same',
-        depthMultiplier: 2,
-        ...image(height, width),
-      }),
-    ]),
-    ['Conv', 'Conv'],
-  );
-  for (const padding of ['same', 'valid'] as const) {
-    test(
-      `MaxPooling2D and AveragePooling2D ${padding} x=[2,3,${height},${width}]`,
-      sameOutputs,
-      sequential([
-        tf.layers.maxPooling2d({ poolSize: 3, strides: 2, padding, ...image(height, width) }),
-        tf.layers.averagePooling2d({ poolSize: [3, 2], strides: 1, padding }),
-      ]),
-    );
-  }
-}
-
-test(
-  'Conv2D valid, dilation 2, no bias, kernel 3x2',
-  sameOutputs,
-  sequential([
-    tf.layers.conv2d({
-      filters: 4,
-      kernelSize: [3, 2],
-      dilationRate: 2,
-      useBias: false,
-      activation: 'tanh',
-      ...image(9, 7),
-    }),
-  ]),
-);
-
-test(
-  'ZeroPadding2D folds into a valid convolution',
-  sameOutputs,
-  sequential([
-    tf.layers.zeroPadding2d({
-      padding: [
-        [0, 1],
-        [2, 1],
-      ],
-      ...image(8, 8),
-    }),
-    tf.layers.depthwiseConv2d({ kernelSize: 3, strides: 2, padding: 'valid' }),
-  ]),
-  ['Conv'],
-);
-
-test(
-  'ZeroPadding2D in front of a pool stays a Pad',
-  sameOutputs,
-  sequential([
-    tf.layers.zeroPadding2d({
-      padding: [
-        [1, 1],
-        [0, 1],
-      ],
-      ...image(7, 6),
-    }),
-    tf.layers.maxPooling2d({ poolSize: 3, strides: 2 }),
-  ]),
-  ['Pad', 'MaxPool'],
-);
-
-test(
-  'ZeroPadding2D with two readers stays a Pad',
-  sameOutputs,
-  () => {
-    const input = tf.input({ shape: [6, 6, 3] });
-    const padded = layer(tf.layers.zeroPadding2d({ padding: 1 }), input);
-    const a = layer(tf.layers.conv2d({ filters: 2, kernelSize: 3 }), padded);
-    const b = layer(tf.layers.conv2d({ filters: 2, kernelSize: 3 }), padded);
-    return tf.model({ inputs: input, outputs: merge(tf.layers.add(), [a, b]) });
-  },
-  ['Pad', 'Conv', 'Conv', 'Add'],
-);
 
 test(
   'BatchNormalization stays a node, with and without gamma and beta, on maps and vectors',
@@ -291,6 +119,14 @@ test('Sequential model nested in a functional one', sameOutputs, () => {
   return tf.model({ inputs: input, outputs: merge(tf.layers.add(), [input, layer(block, input)]) });
 });
 
+test('Nested functional model called twice', sameOutputs, () => {
+  const inner = tf.input({ shape: [6, 6, 3] });
+  const convolved = layer(tf.layers.conv2d({ filters: 3, kernelSize: 3, padding: 'same' }), inner);
+  const block = tf.model({ inputs: inner, outputs: layer(tf.layers.reLU({}), convolved) });
+  const input = tf.input({ shape: [6, 6, 3] });
+  return tf.model({ inputs: input, outputs: merge(tf.layers.add(), [layer(block, layer(block, input)), input]) });
+});
+
 test('One convolution called twice', sameOutputs, () => {
   const shared = tf.layers.conv2d({ filters: 3, kernelSize: 3, padding: 'same' });
   const input = tf.input({ shape: [6, 6, 3] });
@@ -340,63 +176,3 @@ test('imageSize converts for another size; the whole-map pool stays global', asy
   );
   t.deepEqual((await runOnnx(onnx, randomInput([2, 9, 9, 3], 4))).shape, [2, 4]);
 });
-
-for (const dtype of ['uint8', 'uint16', 'float16'] as const) {
-  test(`weights quantised to ${dtype} give what tfjs makes of them`, async (t) => {
-    const seed = 11;
-    const model = tf.sequential({
-      layers: [
-        tf.layers.conv2d({ filters: 4, kernelSize: 3, ...image(6, 6) }),
-        tf.layers.batchNormalization(),
-        tf.layers.flatten(),
-      ],
-    });
-    randomizeWeights(model, seed);
-    const saved = quantise(await saveModel(model), dtype);
-    const input = randomInput([2, 6, 6, 3], seed);
-    const expected = await runTfjs(await loadInTfjs(saved), input);
-    const actual = await runOnnx(toOnnx(layersModelFromParts(toModelJson(saved), saved.weightBytes)), input);
-    const difference = maxDifference(expected.data, actual.data);
-    t.true(difference <= tolerance, `seed ${seed}: differs by ${difference}, allowed ${tolerance}`);
-  });
-}
-
-function quantise(saved: SavedModel, dtype: 'uint8' | 'uint16' | 'float16'): SavedModel {
-  let offset = 0;
-  const parts: Uint8Array[] = [];
-  const weightSpecs = saved.weightSpecs.map((spec): tf.io.WeightsManifestEntry => {
-    const size = spec.shape.reduce((product, extent) => product * extent, 1);
-    const values = new Float32Array(saved.weightBytes.slice(offset, offset + 4 * size).buffer);
-    offset += 4 * size;
-    if (dtype === 'float16') {
-      // Truncated halves: exact enough, since both sides decode the same bits.
-      const bits = new Uint32Array(values.buffer);
-      const halves = Uint16Array.from(bits, (word) => {
-        const exponent = ((word >>> 23) & 0xff) - 112;
-        return ((word >>> 16) & 0x8000) | (exponent <= 0 ? 0 : (exponent << 10) | ((word >>> 13) & 0x3ff));
-      });
-      parts.push(new Uint8Array(halves.buffer));
-      return { ...spec, quantization: { dtype } };
-    }
-    const levels = dtype === 'uint8' ? 255 : 65535;
-    const min = Math.min(...values);
-    const scale = (Math.max(...values) - min) / levels || 1;
-    const codes = Array.from(values, (value) => Math.round((value - min) / scale));
-    parts.push(dtype === 'uint8' ? Uint8Array.from(codes) : new Uint8Array(Uint16Array.from(codes).buffer));
-    return { ...spec, quantization: { dtype, min, scale } };
-  });
-  return { ...saved, weightSpecs, weightBytes: new Uint8Array(Buffer.concat(parts)) };
-}
-
-function layer(of: tf.layers.Layer, input: tf.SymbolicTensor): tf.SymbolicTensor {
-  return single(of.apply(input));
-}
-
-function merge(of: tf.layers.Layer, inputs: tf.SymbolicTensor[]): tf.SymbolicTensor {
-  return single(of.apply(inputs));
-}
-
-function single(value: ReturnType<tf.layers.Layer['apply']>): tf.SymbolicTensor {
-  if (value instanceof tf.SymbolicTensor) return value;
-  throw new Error('expected one symbolic tensor');
-}

@@ -1,6 +1,6 @@
 /**
  * @file Per-channel scale and shift with clipping, and the packed mask its backward pass reads. The gradients are in
- * column-sums.ts.
+ * affine-backward.ts and affine-scale.ts.
  *
  * A mask row holds ceil(C / 8) bytes, channel c is bit (c & 7) of byte (c >> 3), lowest bit first, unused bits zero.
  */

@@ -1,5 +1,5 @@
 /**
- * @file Four target pixels at once for depthwise kernels three taps wide, so that a source vector serves several of them.
+ * @file Four target pixels at once for depthwise kernels three taps wide, so that a source vector serves several.
  *
  * One row of taps is one pass of the inner loop: its nine loads and four sums just fit the sixteen registers of x64.
  */
@@ -19,7 +19,7 @@ function dot2(sum: v128, a: v128, b: v128, w0: v128, w1: v128): v128 {
 /**
  * The loop; STRIDE (1 or 2), LEFT and RIGHT (the first or the last source column lies outside) are constants.
  *
- * `source` is where the first source column is or would be. bytes is a multiple of 16.
+ * `source` is where the first source column is or would be, even below zero. bytes is a multiple of 16.
  */
 // @ts-ignore: decorator
 @inline
@@ -27,7 +27,7 @@ function four(
   STRIDE: i32, LEFT: bool, RIGHT: bool, source: usize, sourceRowStep: usize, pixel: usize, weight: usize,
   weightRowStep: usize, weightColumnStep: usize, tapRows: i32, target: usize, bytes: usize,
 ): void {
-  for (const end = source + bytes; source < end; source += 16) {
+  for (let c: usize = 0; c < bytes; c += 16) {
     let sum0 = f32x4.splat(0);
     let sum1 = sum0;
     let sum2 = sum0;
@@ -65,6 +65,7 @@ function four(
     v128.store(target + pixel, sum1);
     v128.store(target + 2 * pixel, sum2);
     v128.store(target + 3 * pixel, sum3);
+    source += 16;
     target += 16;
     weight += 16;
   }
@@ -113,7 +114,7 @@ function four2Right(
 }
 
 
-/** Four target pixels from column `ow` on, whose sources begin at column `base`; returns whether it could do them. */
+/** Four target pixels whose sources begin at column `base`; returns whether it could do them. */
 export function directFour(
   stride: i32, source: usize, rowStep: usize, pixel: usize, base: i32, width: i32, weight: usize,
   weightRowStep: usize, weightColumnStep: usize, tapRows: i32, target: usize, bytes: usize,
@@ -133,7 +134,7 @@ export function directFour(
 }
 
 /**
- * Four input-gradient pixels of a kernel three wide with stride 2, the first reached by taps 0 and 2, the next by tap 1.
+ * Four input-gradient pixels of a kernel three wide, stride 2: the first is reached by taps 0 and 2, the next by tap 1.
  *
  * `source` is the column of dy that tap 0 of the first pixel reads; the column before and the one after may be absent
  * (LEFT, RIGHT, constants). Steps are as in locateTransposed: rows are walked upwards by negative steps.
@@ -144,7 +145,7 @@ function fourHalves(
   LEFT: bool, RIGHT: bool, source: usize, sourceRowStep: usize, pixel: usize, weight: usize, weightRowStep: usize,
   tapRows: i32, target: usize, bytes: usize,
 ): void {
-  for (const end = source + bytes; source < end; source += 16) {
+  for (let c: usize = 0; c < bytes; c += 16) {
     let sum0 = f32x4.splat(0);
     let sum1 = sum0;
     let sum2 = sum0;
@@ -172,12 +173,13 @@ function fourHalves(
     v128.store(target + pixel, sum1);
     v128.store(target + 2 * pixel, sum2);
     v128.store(target + 3 * pixel, sum3);
+    source += 16;
     target += 16;
     weight += 16;
   }
 }
 
-/** Four input-gradient pixels, stride 2; `column` of dy is read by tap 0 of the first; returns whether it could do them. */
+/** Four input-gradient pixels, stride 2, if it can; `column` of dy is read by tap 0 of the first. */
 export function transposedFour(
   source: usize, rowStep: usize, pixel: usize, column: i32, width: i32, weight: usize, weightRowStep: usize,
   tapRows: i32, target: usize, bytes: usize,

@@ -1,8 +1,8 @@
 /**
  * @file Weight gradient of the depthwise convolution: dw[ki, kj] += sum over pixels of x * dy.
  *
- * One row of x meets one row of dy; 32 channels (or 16 of three neighbouring taps) stay in registers along the row. The
- * float32 sum of a row is added to dw, so no long sum is carried in one register.
+ * A strip of rows of x meets its rows of dy, with 16 channels of one tap or 8 of three neighbouring taps in registers.
+ * The float32 sum of a strip is added to dw, so no long sum is carried in one register.
  */
 
 import { blockBytes } from './depthwise';
@@ -121,7 +121,7 @@ function endInside(offset: i32, stride: i32, size: i32, outSize: i32): i32 {
   return offset >= size ? 0 : min(outSize, (size - 1 - offset) / stride + 1);
 }
 
-/** dw += gradient of depthwiseForward for its weight; x `[batch, height, width, C]`, dy `[batch, outHeight, outWidth, C]`. */
+/** dw += gradient for the weight; x `[batch, height, width, C]`, dy `[batch, outHeight, outWidth, C]`. */
 export function depthwiseWeightGradient(
   x: usize, dy: usize, dw: usize, batch: i32, height: i32, width: i32, channels: i32, kernelHeight: i32,
   kernelWidth: i32, strideH: i32, strideW: i32, dilationH: i32, dilationW: i32, padTop: i32, padLeft: i32,

@@ -3,11 +3,11 @@
  *
  * x `[N, H, W, C]`, w `[KH, KW, C]`, y `[N, OH, OW, C]`. y[oh, ow] = sum w[ki, kj] * x[oh * s - pad + ki * d, ...] and
  * dx[ih, iw] = sum w[ki, kj] * dy[(ih + pad - ki * d) / s, ...]. With stride 1 the second is the first with the kernel
- * turned round. Channels are cut into blocks, so that the few source rows of a target row stay in the first-level cache.
+ * turned round. Channels are cut into blocks, so that the source rows of a target row stay in the first-level cache.
  */
 import { directFour, transposedFour } from './depthwise-tiles';
 
-/** About 128 channels a block, all blocks of a tensor alike, each of whole cache lines. */
+/** Bytes of a pixel a block takes: at most `limit`, all blocks alike, whole cache lines. */
 export function blockBytes(pixel: usize, limit: usize): usize {
   const blocks = (pixel + limit - 1) / limit;
   return ((pixel + blocks - 1) / blocks + 63) & ~63;
@@ -27,7 +27,7 @@ function locateDirect(base: i32, kernel: i32, dilation: i32, size: i32): void {
   tapCount = min(kernel - firstTap, (size - firstSource + dilation - 1) / dilation);
 }
 
-/** As above where source * stride = target + pad - tap * dilation: every tapStep-th tap, from the highest source down. */
+/** As above for source * stride = target + pad - tap * dilation: every tapStep-th tap, highest source first. */
 // @ts-ignore: decorator
 @inline
 function locateTransposed(
@@ -113,7 +113,7 @@ function gatherPixel(
   }
 }
 
-/** Convolution whose kernel is read from `w` on in steps of `rowStep` and `columnStep` bytes (negative: turned round). */
+/** Convolution whose kernel is read from `w` on in weightRowStep and weightColumnStep bytes, which may be negative. */
 function correlate(
   source: usize, w: usize, target: usize, batch: i32, height: i32, width: i32, channels: i32, kernelHeight: i32,
   kernelWidth: i32, strideH: i32, strideW: i32, dilationH: i32, dilationW: i32, padTop: i32, padLeft: i32,
@@ -160,7 +160,7 @@ function correlate(
   }
 }
 
-/** y = depthwise convolution of x `[batch, height, width, C]` with w `[kernelHeight, kernelWidth, C]`; y is overwritten. */
+/** y = x `[batch, height, width, C]` convolved with w `[kernelHeight, kernelWidth, C]`; y is overwritten. */
 export function depthwiseForward(
   x: usize, w: usize, y: usize, batch: i32, height: i32, width: i32, channels: i32, kernelHeight: i32,
   kernelWidth: i32, strideH: i32, strideW: i32, dilationH: i32, dilationW: i32, padTop: i32, padLeft: i32,

@@ -1,7 +1,7 @@
 /**
  * @file Elementwise sums and checks, and the global average pool.
  */
-import { columnSum } from './column-sums';
+import { columnSum } from './affine-backward';
 
 /** y = a + b over count floats; y may be a or b. */
 export function add(a: usize, b: usize, y: usize, count: i32): void {

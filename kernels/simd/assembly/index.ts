@@ -1,12 +1,13 @@
 /**
  * @file The SIMD kernels of the training engine, compiled to one WebAssembly module that imports its memory.
  *
- * Tensors are float32 and channels-last; a pointer is a byte offset, a multiple of 4, and 0 stands for an absent tensor.
+ * Tensors are float32, channels-last; a pointer is a byte offset, a multiple of 4, and 0 stands for an absent tensor.
  * The memory belongs to the arena: nothing here allocates, and the module has no data of its own in it. A parameter in
  * capitals is a constant at every call of an inlined function, so that each combination becomes its own loop.
  */
 export { affineForward, clipForward } from './affine';
-export { affineBackward, affineScaleGradient, columnSum } from './column-sums';
+export { affineBackward, columnSum } from './affine-backward';
+export { affineScaleGradient } from './affine-scale';
 export { depthwiseForward, depthwiseInputGradient } from './depthwise';
 export { depthwiseWeightGradient } from './depthwise-weight';
 export {

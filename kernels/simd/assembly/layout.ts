@@ -163,9 +163,11 @@ export function channelsLast(x: usize, y: usize, batch: i32, pixels: i32, channe
 function channelOfFour(bytes: v128, CHANNEL: u8): v128 {
   const zero = i32x4.splat(0);
   let lanes: v128;
-  if (CHANNEL == 0) lanes = v128.shuffle<i8>(bytes, zero, 0, 16, 16, 16, 3, 16, 16, 16, 6, 16, 16, 16, 9, 16, 16, 16);
-  else if (CHANNEL == 1) lanes = v128.shuffle<i8>(bytes, zero, 1, 16, 16, 16, 4, 16, 16, 16, 7, 16, 16, 16, 10, 16, 16, 16);
-  else lanes = v128.shuffle<i8>(bytes, zero, 2, 16, 16, 16, 5, 16, 16, 16, 8, 16, 16, 16, 11, 16, 16, 16);
+  // Indices from 16 on read `zero`.
+  if (CHANNEL == 0) lanes = i8x16.shuffle(bytes, zero, 0, 16, 16, 16, 3, 16, 16, 16, 6, 16, 16, 16, 9, 16, 16, 16);
+  else if (CHANNEL == 1)
+    lanes = i8x16.shuffle(bytes, zero, 1, 16, 16, 16, 4, 16, 16, 16, 7, 16, 16, 16, 10, 16, 16, 16);
+  else lanes = i8x16.shuffle(bytes, zero, 2, 16, 16, 16, 5, 16, 16, 16, 8, 16, 16, 16, 11, 16, 16, 16);
   return f32x4.convert_i32x4_s(lanes);
 }
 

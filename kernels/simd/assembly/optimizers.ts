@@ -9,7 +9,8 @@ function fused(a: v128, b: v128, c: v128): v128 {
 }
 
 /**
- * d = g + weightDecay * w; buffer = momentum * buffer + d; w -= learningRate * (nesterov ? d + momentum * buffer : buffer).
+ * d = g + weightDecay * w; buffer = momentum * buffer + d; w -= learningRate * (buffer, or d + momentum * buffer with
+ * nesterov).
  *
  * momentumBuffer 0: w -= learningRate * d. A buffer of zeros gives PyTorch's first step, buffer = d.
  */

@@ -1,0 +1,104 @@
+/** @file A delta written back into the user's ONNX file: same structure, same names, learnt values. */
+import type { Delta } from '../../runtime/delta/delta.ts';
+import { hasNewHead, requireBase } from '../../runtime/delta/delta.ts';
+import { writeAtomically } from '../../runtime/delta/atomic-file.ts';
+import { DeltaError, ModelError } from '../../runtime/errors.ts';
+import { elements, type Graph, shapeOf } from '../../runtime/graph/graph.ts';
+import { firstDropped, HEAD } from '../../runtime/graph/head.ts';
+import { importGraph } from './import.ts';
+import { type ModelFile, weightTensors } from './model-file.ts';
+import { ancestors } from './prefix.ts';
+import { encodeModel, type GraphProto, makeNode, makeTensor, makeValueInfo, type ModelProto, type NodeProto } from './proto.ts';
+import { setFloatData } from './tensor-data.ts';
+
+/** Metadata keys that edgeshift reads from and writes into ONNX files. */
+export const METADATA = {
+  preprocessing: 'edgeshift.preprocessing',
+  dropLayers: 'edgeshift.drop_layers',
+  classes: 'edgeshift.classes',
+} as const;
+
+/**
+ * Writes the base model with a delta applied. `file` is changed in memory and must not be used afterwards.
+ * @throws DeltaError if the delta belongs to another base or does not match it
+ */
+export async function exportModel(file: ModelFile, delta: Delta, path: string): Promise<void> {
+  requireBase(delta, file);
+  const graph = importGraph(file, delta.imageSize).graph;
+  const proto = mergeDelta(file, graph, delta);
+  await writeAtomically(path, [encodeModel(proto)]);
+}
+
+function mergeDelta(file: ModelFile, graph: Graph, delta: Delta): ModelProto {
+  const { proto } = file;
+  const source = proto.graph as GraphProto;
+  const weights = new Map(weightTensors(proto).map((tensor) => [tensor.name, tensor]));
+  // A Constant node's tensor is known by the node's output.
+  for (const node of source.node) {
+    const [value] = node.opType === 'Constant' ? node.attribute.flatMap(({ t }) => (t ? [t] : [])) : [];
+    if (value) weights.set(node.output[0] ?? '', value);
+  }
+  for (const { name, data } of delta.tensors.values()) {
+    if (name === HEAD.weight || name === HEAD.bias) continue;
+    const tensor = weights.get(name);
+    if (!tensor) throw new DeltaError(`the delta holds "${name}", which "${file.path}" does not have`, { tensor: name });
+    setFloatData(tensor, data);
+  }
+  if (hasNewHead(delta)) replaceHeadNodes(source, graph, delta);
+  resizeInput(source, graph);
+  setMetadata(proto, METADATA.preprocessing, JSON.stringify(delta.preprocessing));
+  setMetadata(proto, METADATA.classes, JSON.stringify(delta.classes));
+  setMetadata(proto, METADATA.dropLayers, '');
+  return proto;
+}
+
+/** Everything from the dropped layers upwards gives way to one Gemm; a final softmax and the output's name stay. */
+function replaceHeadNodes(source: GraphProto, graph: Graph, delta: Delta): void {
+  const below = graph.nodes[firstDropped(graph, delta.drop ?? [])]?.inputs[0] ?? graph.output;
+  const [output] = source.output;
+  const weight = delta.tensors.get(HEAD.weight);
+  const bias = delta.tensors.get(HEAD.bias);
+  if (!output || !weight || !bias) throw new ModelError('the delta has no complete head');
+  const classes = bias.data.length;
+  const shape = shapeOf(graph, below);
+  const flat = shape.length === 1 ? below : `${HEAD.node}.features`;
+  const logits = graph.tail === 'softmax' ? `${HEAD.node}.logits` : output.name;
+  const kept = ancestors(source, below);
+  const added: NodeProto[] = [
+    ...(flat === below ? [] : [makeNode('Flatten', `${HEAD.node}.flatten`, [below], [flat], { axis: 1 })]),
+    makeNode('Gemm', HEAD.node, [flat, HEAD.weight, HEAD.bias], [logits], { transB: 1 }),
+    ...(graph.tail === 'softmax' ? [makeNode('Softmax', `${HEAD.node}.softmax`, [logits], [output.name], { axis: 1 })] : []),
+  ];
+  const used = new Set(kept.flatMap(({ input }) => input));
+  source.node = [...kept, ...added];
+  source.initializer = [
+    ...source.initializer.filter(({ name }) => used.has(name)),
+    makeTensor(HEAD.weight, [classes, elements(shape)], weight.data),
+    makeTensor(HEAD.bias, [classes], bias.data),
+  ];
+  const inputs = new Set([graph.input, ...source.initializer.map(({ name }) => name)]);
+  source.input = source.input.filter(({ name }) => inputs.has(name));
+  source.output = [makeValueInfo(output.name, ['N', classes])];
+  source.valueInfo = [];
+}
+
+/** Declares the image size that was trained at, and drops shapes noted for another one. */
+function resizeInput(source: GraphProto, graph: Graph): void {
+  const [height = 0, width = 0] = shapeOf(graph, graph.input);
+  source.input = source.input.map((info) => {
+    if (info.name !== graph.input) return info;
+    const type = info.type?.value;
+    const dims = type?.case === 'tensorType' ? (type.value.shape?.dim ?? []) : [];
+    const fixed = [dims[2], dims[3]].map((dim) => (dim?.value.case === 'dimValue' ? Number(dim.value.value) : 0));
+    if (fixed[0] === 0 || (fixed[0] === height && fixed[1] === width)) return info;
+    source.valueInfo = [];
+    const batch = dims[0]?.value.case === 'dimValue' ? Number(dims[0].value.value) : 'N';
+    return makeValueInfo(info.name, [batch, 3, height, width]);
+  });
+}
+
+function setMetadata(proto: ModelProto, key: string, value: string): void {
+  const entry = proto.metadataProps.find((candidate) => candidate.key === key);
+  if (entry) entry.value = value;
+  else if (value !== '') proto.metadataProps.push({ $typeName: 'onnx.StringStringEntryProto', key, value });
+}

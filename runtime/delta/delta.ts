@@ -1,0 +1,92 @@
+/**
+ * @file What was learnt, as a small file: the trained tensors in the user's own layout, the base model they belong to, and how
+ * its head was replaced.
+ */
+import { DeltaError } from '../errors.ts';
+import type { Preprocessing } from '../engine/engine.ts';
+import { toFileLayout, toGraphLayout } from '../graph/axes.ts';
+import type { Graph, Parameter } from '../graph/graph.ts';
+import { HEAD } from '../graph/head.ts';
+import { type NamedTensor, readTensors, writeTensors } from './safetensors.ts';
+
+const FORMAT = 'edgeshift-delta-1';
+
+export interface Delta {
+  /** sha256 of the base model (models/onnx/model-file.ts). */
+  readonly base: string;
+  readonly imageSize: number;
+  readonly classes: readonly string[];
+  readonly preprocessing: Preprocessing;
+  /** Layers dropped for the new head; null if the model's own head was kept. */
+  readonly drop: readonly string[] | null;
+  /** How it was learnt, for people: scheme, blocks, steps. */
+  readonly notes: Readonly<Record<string, string>>;
+  /** In the layout and under the names of the base file; a new head's under its own. */
+  readonly tensors: ReadonlyMap<string, NamedTensor>;
+}
+
+export async function writeDelta(path: string, delta: Delta): Promise<void> {
+  const { base, imageSize, classes, preprocessing, drop, notes, tensors } = delta;
+  await writeTensors(path, [...tensors.values()], {
+    format: FORMAT,
+    base_sha256: base,
+    image_size: String(imageSize),
+    classes: JSON.stringify(classes),
+    preprocessing: JSON.stringify(preprocessing),
+    drop: JSON.stringify(drop),
+    notes: JSON.stringify(notes),
+  });
+}
+
+/** Reads a delta. @throws DeltaError if the file is damaged or something else */
+export async function readDelta(path: string): Promise<Delta> {
+  const { metadata, tensors } = await readTensors(path);
+  const { format, base_sha256: base, image_size: imageSize, classes, preprocessing, drop, notes } = metadata;
+  if (format !== FORMAT || !base || !imageSize || !classes || !preprocessing || !drop) {
+    throw new DeltaError(`"${path}" is not a delta: expected format "${FORMAT}", found ${JSON.stringify(format)}`, { path });
+  }
+  return {
+    base,
+    imageSize: Number(imageSize),
+    classes: JSON.parse(classes),
+    preprocessing: JSON.parse(preprocessing),
+    drop: JSON.parse(drop),
+    notes: JSON.parse(notes ?? '{}'),
+    tensors,
+  };
+}
+
+/** @throws DeltaError if the delta was learnt on another model */
+export function requireBase(delta: Delta, model: { readonly path: string; readonly sha256: string }): void {
+  if (delta.base === model.sha256) return;
+  throw new DeltaError(
+    `this delta was learnt on another model: it belongs to sha256 ${delta.base}, "${model.path}" is ${model.sha256}\n` +
+      'Hint: give the very file it was trained from',
+    { expected: delta.base, actual: model.sha256 },
+  );
+}
+
+/** A learnt parameter as the user's file would hold it. */
+export function learntTensor({ origin, name }: Pick<Parameter, 'origin' | 'name'>, values: Float32Array): NamedTensor {
+  return { name: origin.tensor ?? name, shape: origin.shape, data: toFileLayout(values, origin) };
+}
+
+/**
+ * The graph with a delta's tensors in place. The head must have been replaced before, if the delta has one.
+ * @throws DeltaError if it holds tensors the graph does not have, or of other shapes
+ */
+export function applyDelta(graph: Graph, delta: Delta): Graph {
+  const parameters = new Map(graph.parameters);
+  const byTensor = new Map([...parameters.values()].map((parameter) => [parameter.origin.tensor ?? parameter.name, parameter]));
+  for (const { name, shape, data } of delta.tensors.values()) {
+    const parameter = byTensor.get(name);
+    if (!parameter || String(parameter.origin.shape) !== String(shape)) {
+      const found = parameter ? `of shape [${parameter.origin.shape}]` : 'which the model does not have';
+      throw new DeltaError(`the delta holds "${name}" [${shape}], ${found}`, { tensor: name });
+    }
+    parameters.set(parameter.name, { ...parameter, data: toGraphLayout(data, parameter.origin) });
+  }
+  return { ...graph, parameters };
+}
+
+export const hasNewHead = (delta: Pick<Delta, 'tensors'>): boolean => delta.tensors.has(HEAD.weight);

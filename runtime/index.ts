@@ -1,0 +1,41 @@
+/**
+ * @file The public API of edgeshift.
+ *
+ * ```ts
+ * import { openModel, planReport, train } from 'edgeshift';
+ * const result = await train({ model: 'model.onnx', data: 'photos', run: 'runs/first', budgetBytes: 256 * 2 ** 20 });
+ * console.log(result.accuracyAfter, result.export);
+ * ```
+ */
+export type { DeviceProfile } from '../device-profiles/schema.ts';
+export { listProfiles, loadProfile } from '../device-profiles/profiles.ts';
+export { exportModel } from '../models/onnx/export.ts';
+export { type ModelFile, readModelFile } from '../models/onnx/model-file.ts';
+export { type Model, type OpenModelOptions, openModel, preprocessings } from '../models/onnx/open-model.ts';
+export { convertLayersModel } from '../models/tfjs/convert.ts';
+export { type Delta, readDelta, writeDelta } from './delta/delta.ts';
+export type { Engine, EngineInput, Preprocessing, StepResult, Update } from './engine/engine.ts';
+export {
+  BudgetError,
+  DataError,
+  DeltaError,
+  EdgeshiftError,
+  type ErrorCode,
+  ExecutionError,
+  ModelError,
+  ProfileError,
+  ShapeError,
+  UnsupportedOpError,
+  UsageError,
+} from './errors.ts';
+export { findBlocks } from './graph/blocks.ts';
+export type { Block, Graph, Node, Parameter, Shape } from './graph/graph.ts';
+export { type HeadOptions, replaceHead } from './graph/head.ts';
+export { printGraph } from './graph/print.ts';
+export type { OptimizerName, Plan, PlannedBlock, PlannedBuffer, PlannedBytes, PlannedStep } from './plan/plan.ts';
+export { planReport } from './plan/report.ts';
+export { nearestFit, type PlanRequest, planTraining, requireFit } from './plan/search.ts';
+export type { SchemeName } from './scheme/scheme.ts';
+export { type Evaluation, type EvaluateOptions, evaluate } from './train/evaluate-model.ts';
+export type { TrainConfig, TrainOptions } from './train/options.ts';
+export { type RunEvent, resumeTraining, type TrainHooks, type TrainResult, train } from './train/train.ts';

@@ -1,0 +1,180 @@
+/** @file The training loop: epochs of batches, from wherever the last checkpoint left off. */
+import type { Engine, Update } from '../engine/engine.ts';
+import { type Augmentation, parseAugment, variants } from './data/augment.ts';
+import { batchesPerEpoch } from './data/batches.ts';
+import { loadCheckpoint, type Progress, saveCheckpoint } from './checkpoint.ts';
+import { measureAccuracy } from './evaluate.ts';
+import { FeatureCache } from './feature-cache.ts';
+import { feed, featureElements } from './feed.ts';
+import type { RunImages } from './images.ts';
+import { MetricsFile } from './metrics.ts';
+import type { TrainConfig } from './options.ts';
+import type { RunFolder } from './run-folder.ts';
+import { rateFactor } from './schedule.ts';
+
+/** What a run tells while it goes on. */
+export type TrainEvent =
+  | { readonly kind: 'step'; readonly step: number; readonly steps: number; readonly epoch: number; readonly loss: number; readonly millis: number }
+  | { readonly kind: 'epoch'; readonly epoch: number; readonly trainAccuracy: number; readonly validationAccuracy: number | null }
+  | { readonly kind: 'checkpoint'; readonly path: string };
+
+export interface LoopResult {
+  readonly progress: Progress;
+  /** Milliseconds of every step taken in this process. */
+  readonly stepMillis: readonly number[];
+  /** True if the signal ended it; a checkpoint was written. */
+  readonly interrupted: boolean;
+}
+
+const BEST = 'best.safetensors';
+
+/** Trains until the config's end or until `signal` aborts. */
+export class TrainingLoop {
+  readonly #engine: Engine;
+  readonly #config: TrainConfig;
+  readonly #images: RunImages;
+  readonly #folder: RunFolder;
+  readonly #onEvent: (event: TrainEvent) => void;
+  readonly #signal: AbortSignal | undefined;
+  readonly #augmentation: Augmentation;
+  readonly #perEpoch: number;
+  readonly #stepMillis: number[] = [];
+  #progress: Progress;
+
+  constructor(
+    engine: Engine,
+    config: TrainConfig,
+    images: RunImages,
+    folder: RunFolder,
+    progress: Progress,
+    onEvent: (event: TrainEvent) => void,
+    signal: AbortSignal | undefined,
+  ) {
+    this.#engine = engine;
+    this.#config = config;
+    this.#images = images;
+    this.#folder = folder;
+    this.#progress = progress;
+    this.#onEvent = onEvent;
+    this.#signal = signal;
+    this.#augmentation = parseAugment(config.augment);
+    this.#perEpoch = batchesPerEpoch(images.train.indices.length, config.batch);
+  }
+
+  /** Optimizer steps of the whole run. */
+  get totalSteps(): number {
+    const { epochs, maxSteps } = this.#config;
+    return Math.min(epochs * this.#perEpoch, maxSteps ?? Number.POSITIVE_INFINITY);
+  }
+
+  async run(): Promise<LoopResult> {
+    await using metrics = await MetricsFile.open(this.#folder.metrics, this.#progress.step);
+    const { samples } = this.#images.train.dataset;
+    await using trainCache = await this.#cache('train', samples, variants(this.#augmentation));
+    const validation = this.#images.validation;
+    await using validationCache = await this.#cache('validation', validation ? validation.dataset.samples : 0, 1);
+    while (!this.#finished()) {
+      const interrupted = await this.#epoch(metrics, trainCache);
+      if (interrupted) {
+        await this.#checkpoint();
+        return { progress: this.#progress, stepMillis: this.#stepMillis, interrupted };
+      }
+      await this.#endEpoch(metrics, validationCache);
+    }
+    if (this.#config.patience > 0 && this.#progress.bestAccuracy > 0) {
+      await loadCheckpoint(`${this.#folder.checkpoints}/${BEST}`, this.#engine);
+    }
+    return { progress: this.#progress, stepMillis: this.#stepMillis, interrupted: false };
+  }
+
+  #finished(): boolean {
+    const { epoch, step, epochsSinceBest } = this.#progress;
+    const { epochs, patience } = this.#config;
+    return epoch >= epochs || step >= this.totalSteps || (patience > 0 && epochsSinceBest >= patience);
+  }
+
+  /** The rest of the current epoch; true if the signal ended it. */
+  async #epoch(metrics: MetricsFile, cache: FeatureCache | null): Promise<boolean> {
+    const { batch, seed, checkpointSteps } = this.#config;
+    const { epoch, position } = this.#progress;
+    const options = { batch, seed, epoch, shuffle: true, augmentation: this.#augmentation, from: position };
+    const { dataset, indices } = this.#images.train;
+    for await (const { input, labels } of feed(this.#engine, dataset, indices, options, cache)) {
+      if (this.#signal?.aborted) return true;
+      const { step } = this.#progress;
+      const started = performance.now();
+      const update = this.#update(step);
+      const { loss, correct } = await this.#engine.step(input, labels, update);
+      const millis = performance.now() - started;
+      this.#stepMillis.push(millis);
+      this.#progress = {
+        ...this.#progress,
+        step: step + 1,
+        position: this.#progress.position + 1,
+        epochCorrect: this.#progress.epochCorrect + correct,
+        epochSeen: this.#progress.epochSeen + input.count,
+      };
+      const accuracy = correct / input.count;
+      const rate = rateFactor({ name: this.#config.schedule, warmupSteps: this.#config.warmupSteps, totalSteps: this.totalSteps }, step);
+      await metrics.append({ kind: 'step', step: step + 1, epoch, loss, accuracy, rate, millis });
+      this.#onEvent({ kind: 'step', step: step + 1, steps: this.totalSteps, epoch, loss, millis });
+      if (this.#progress.step >= this.totalSteps) break;
+      if (this.#progress.step % checkpointSteps === 0) await this.#checkpoint();
+    }
+    return this.#signal?.aborted === true && this.#progress.step < this.totalSteps;
+  }
+
+  async #endEpoch(metrics: MetricsFile, cache: FeatureCache | null): Promise<void> {
+    const { epoch, step, epochCorrect, epochSeen, bestAccuracy, epochsSinceBest } = this.#progress;
+    const trainAccuracy = epochCorrect / Math.max(1, epochSeen);
+    const { validation } = this.#images;
+    const validationAccuracy = validation
+      ? await measureAccuracy(this.#engine, validation.dataset, validation.indices, cache)
+      : null;
+    const better = validationAccuracy !== null && validationAccuracy > bestAccuracy;
+    this.#progress = {
+      ...this.#progress,
+      epoch: epoch + 1,
+      position: 0,
+      epochCorrect: 0,
+      epochSeen: 0,
+      trainAccuracy,
+      bestAccuracy: better ? validationAccuracy : bestAccuracy,
+      epochsSinceBest: better ? 0 : epochsSinceBest + 1,
+    };
+    await metrics.append({ kind: 'epoch', step, epoch, trainAccuracy, validationAccuracy });
+    this.#onEvent({ kind: 'epoch', epoch, trainAccuracy, validationAccuracy });
+    if (better && this.#config.patience > 0) {
+      await saveCheckpoint(this.#folder.checkpoints, this.#engine, this.#progress, BEST);
+    }
+    await this.#checkpoint();
+  }
+
+  #update(step: number): Update {
+    const { learningRate, momentum, weightDecay, schedule, warmupSteps } = this.#config;
+    const factor = rateFactor({ name: schedule, warmupSteps, totalSteps: this.totalSteps }, step);
+    const { head, weights, norms } = learningRate;
+    return {
+      learningRate: { head: head * factor, weights: weights * factor, norms: norms * factor },
+      momentum,
+      weightDecay,
+      step: step + 1,
+    };
+  }
+
+  async #checkpoint(): Promise<void> {
+    const path = await saveCheckpoint(this.#folder.checkpoints, this.#engine, this.#progress);
+    this.#onEvent({ kind: 'checkpoint', path });
+  }
+
+  /** A feature cache where it is legal: something is frozen, and a sample has few variants. */
+  async #cache(name: string, samples: number, count: number | null): Promise<FeatureCache | null> {
+    const size = featureElements(this.#engine);
+    const useful = this.#config.cacheFeatures && this.#engine.plan.prefix.nodes > 0;
+    if (!useful || count === null || samples === 0 || samples * count * size * 4 > MAX_CACHE_BYTES) return null;
+    return FeatureCache.create(`${this.#folder.cache}/${name}.features`, size, count, samples);
+  }
+}
+
+/** Beyond this the prefix is run again instead of filling the board's storage. */
+const MAX_CACHE_BYTES = 2 ** 31;

@@ -1,0 +1,85 @@
+/** @file From a config to a plan: the model opened, its head in place, the device's budget applied. */
+import { loadProfile } from '../../device-profiles/profiles.ts';
+import { imageInput } from '../../models/onnx/image-input.ts';
+import { readModelFile } from '../../models/onnx/model-file.ts';
+import { type Model, openModel } from '../../models/onnx/open-model.ts';
+import { elements, type Graph, shapeOf } from '../graph/graph.ts';
+import { replaceHead } from '../graph/head.ts';
+import type { Plan } from '../plan/plan.ts';
+import { type PlanRequest, planTraining } from '../plan/search.ts';
+import { applyScheme } from '../scheme/scheme.ts';
+import type { TrainConfig } from './options.ts';
+
+/** What planning depends on; a training config holds all of it. */
+export type PlanConfig = Pick<
+  TrainConfig,
+  | 'model'
+  | 'scheme'
+  | 'blocks'
+  | 'derivative'
+  | 'device'
+  | 'budgetBytes'
+  | 'batch'
+  | 'microBatch'
+  | 'threads'
+  | 'optimizer'
+  | 'labelSmoothing'
+  | 'seed'
+  | 'imageSize'
+  | 'drop'
+  | 'head'
+>;
+
+export interface Prepared {
+  readonly model: Model;
+  /** With the head that will be trained. */
+  readonly graph: Graph;
+  /** Layers dropped for a new head; null if the model keeps its own. */
+  readonly drop: readonly string[] | null;
+  readonly request: PlanRequest;
+  readonly plan: Plan;
+}
+
+/**
+ * Opens the model and plans.
+ * @param classes number of classes; null: the model's own
+ */
+export async function prepareTraining(config: PlanConfig, classes: number | null): Promise<Prepared> {
+  const model = await openModel(config.model, config.imageSize === null ? {} : { imageSize: config.imageSize });
+  const own = elements(shapeOf(model.graph, model.graph.output));
+  const wanted = classes ?? own;
+  const layers = config.drop ?? model.dropLayers;
+  const replace = config.head === 'new' || (config.head === 'auto' && (wanted !== own || config.drop !== null));
+  const graph = replace ? replaceHead(model.graph, { classes: wanted, drop: layers, seed: config.seed }) : model.graph;
+  const profile = await loadProfile(config.device);
+  const request: PlanRequest = {
+    model: { name: model.file.name, sha256: model.file.sha256, imageSize: model.imageSize },
+    device: profile.name,
+    budgetBytes: config.budgetBytes ?? profile.limits.memoryBytes.value,
+    scheme: config.scheme,
+    blocks: config.blocks,
+    derivative: config.derivative,
+    batch: config.batch,
+    microBatch: config.microBatch,
+    threads: config.threads,
+    optimizer: config.optimizer,
+    labelSmoothing: config.labelSmoothing,
+  };
+  return { model, graph, drop: replace ? layers : null, request, plan: planTraining(graph, request) };
+}
+
+/** Side of a model's images in pixels, before anything else is opened. @throws ModelError if it is no model of images */
+export async function modelImageSize({ model, imageSize }: Pick<TrainConfig, 'model' | 'imageSize'>): Promise<number> {
+  return imageInput(await readModelFile(model), imageSize ?? undefined).shape[0] ?? 0;
+}
+
+/** Values of every parameter that a plan's steps read. */
+export function planParameters(graph: Graph, plan: Plan): Map<string, Float32Array> {
+  const pinned = new Set(plan.buffers.filter(({ category }) => category.endsWith('Weights')).map(({ name }) => name));
+  return new Map([...graph.parameters].filter(([name]) => pinned.has(name)).map(([name, { data }]) => [name, data]));
+}
+
+/** Names of what a plan trains, in the graph's order. */
+export function trainedNames(graph: Graph, plan: Plan): readonly string[] {
+  return [...applyScheme(graph, plan.scheme).trains.keys()];
+}

@@ -1,0 +1,230 @@
+/** @file A whole training run: images, plan, engine, loop, delta, exported model. */
+import { rm } from 'node:fs/promises';
+import { exportModel } from '../../models/onnx/export.ts';
+import { readModelFile } from '../../models/onnx/model-file.ts';
+import { extractPrefix } from '../../models/onnx/prefix.ts';
+import { type Delta, learntTensor, writeDelta } from '../delta/delta.ts';
+import type { Engine, Preprocessing } from '../engine/engine.ts';
+import { WorkerEngine } from '../engine/worker-engine.ts';
+import { DeltaError, UsageError } from '../errors.ts';
+import type { Parameter } from '../graph/graph.ts';
+import type { Plan } from '../plan/plan.ts';
+import { requireFit } from '../plan/search.ts';
+import { loadNewest, type Progress as RunProgress } from './checkpoint.ts';
+import type { Progress } from './data/store-builder.ts';
+import { measureAccuracy } from './evaluate.ts';
+import { openRunImages, type RunImages } from './images.ts';
+import { type LoopResult, TrainingLoop, type TrainEvent } from './loop.ts';
+import { peakRssBytes, releaseGarbage } from './memory.ts';
+import { resolveConfig, type TrainConfig, type TrainOptions } from './options.ts';
+import { modelImageSize, planParameters, prepareTraining, trainedNames } from './prepare.ts';
+import { RunFolder } from './run-folder.ts';
+
+/** What happens before and after the loop. */
+export type RunEvent =
+  | TrainEvent
+  | { readonly kind: 'images'; readonly done: number; readonly total: number }
+  | { readonly kind: 'skipped'; readonly files: readonly { readonly path: string; readonly reason: string }[] }
+  | { readonly kind: 'plan'; readonly plan: Plan }
+  | { readonly kind: 'resume'; readonly step: number }
+  | { readonly kind: 'accuracy'; readonly when: 'before' | 'after'; readonly accuracy: number };
+
+export interface TrainHooks {
+  readonly onEvent?: (event: RunEvent) => void;
+  /** Ends the run after the step it is in, with a checkpoint. */
+  readonly signal?: AbortSignal;
+  /** Replays a saved plan instead of searching one. */
+  readonly plan?: Plan;
+}
+
+/** The result; field names are a stable interface (`train --json`). */
+export interface TrainResult {
+  /** On the test images (or the validation split), 0 to 1. */
+  readonly accuracyBefore: number;
+  /** Null if the run was interrupted. */
+  readonly accuracyAfter: number | null;
+  /** Of the last whole epoch. */
+  readonly trainAccuracy: number;
+  /** Optimizer steps in all, those before a resume included. */
+  readonly steps: number;
+  readonly plannedPeakBytes: number;
+  readonly arenaBytes: number;
+  readonly arenaHighWaterBytes: number;
+  /** Peak resident memory of this process. */
+  readonly maxRssBytes: number;
+  /** What the plan predicted for it. */
+  readonly plannedTotalBytes: number;
+  /** Of the steps of this process, images to update. */
+  readonly stepMillis: { readonly p50: number; readonly p95: number };
+  /** Path of the delta; null if the run was interrupted. */
+  readonly delta: string | null;
+  readonly export: string | null;
+  readonly interrupted: boolean;
+  readonly run: string;
+}
+
+/**
+ * Trains a model inside a memory budget and leaves a run folder.
+ * @throws UsageError, ModelError, DataError, BudgetError (nothing fits), ExecutionError (the loss is not finite)
+ */
+export async function train(options: TrainOptions, hooks: TrainHooks = {}): Promise<TrainResult> {
+  const config = resolveConfig(options);
+  const folder = new RunFolder(config.run);
+  // Read before anything is written, so that a wrong model leaves no run folder behind.
+  const imageSize = await modelImageSize(config);
+  await folder.begin(config);
+  return run(config, folder, imageSize, hooks, () => folder.discard());
+}
+
+/** Continues the run in a folder; the loss trajectory is that of a run that never stopped. */
+export async function resumeTraining(runFolder: string, hooks: TrainHooks = {}): Promise<TrainResult> {
+  const folder = new RunFolder(runFolder);
+  const config = { ...(await folder.config()), run: runFolder };
+  const plan = hooks.plan ?? (await folder.plan());
+  return run(config, folder, await modelImageSize(config), plan ? { ...hooks, plan } : hooks, async () => undefined);
+}
+
+async function run(
+  config: TrainConfig,
+  folder: RunFolder,
+  imageSize: number,
+  hooks: TrainHooks,
+  undo: () => Promise<void>,
+): Promise<TrainResult> {
+  const onEvent = hooks.onEvent ?? (() => undefined);
+  const onProgress = ({ done, total }: Progress): void => onEvent({ kind: 'images', done, total });
+  const start = async () => {
+    const images = await openRunImages(config, imageSize, folder.cache, onProgress);
+    const session = await openSession(config, images, hooks);
+    await folder.writePlan(session.plan);
+    return { images, session };
+  };
+  const started = await start().catch(async (error: unknown) => {
+    await undo();
+    throw error;
+  });
+  const { session } = started;
+  await using images = started.images;
+  if (images.skipped.length > 0) onEvent({ kind: 'skipped', files: images.skipped });
+  const { plan } = session;
+  onEvent({ kind: 'plan', plan });
+  const finished = await trainSession(session, config, images, folder, hooks, onEvent);
+  releaseGarbage();
+  const exported = finished.delta ? await writeResults(config, folder, finished.delta) : null;
+  const { result, accuracyAfter, statistics } = finished;
+  return {
+    accuracyBefore: result.progress.accuracyBefore,
+    accuracyAfter,
+    trainAccuracy: result.progress.trainAccuracy,
+    steps: result.progress.step,
+    plannedPeakBytes: plan.peakBytes,
+    arenaBytes: statistics.arenaBytes,
+    arenaHighWaterBytes: statistics.highWaterBytes,
+    maxRssBytes: await peakRssBytes(),
+    plannedTotalBytes: plan.totalBytes,
+    stepMillis: percentiles(result.stepMillis),
+    delta: finished.delta ? folder.delta : null,
+    export: exported,
+    interrupted: result.interrupted,
+    run: folder.path,
+  };
+}
+
+/** What is kept of the model while the engine runs: the weights themselves have moved into the arena. */
+interface Session {
+  readonly engine: Engine;
+  readonly plan: Plan;
+  readonly learnt: readonly Pick<Parameter, 'name' | 'origin'>[];
+  readonly delta: Omit<Delta, 'tensors' | 'notes'>;
+}
+
+async function openSession(config: TrainConfig, images: RunImages, hooks: TrainHooks): Promise<Session> {
+  const { classes } = images.train.dataset;
+  const prepared = await prepareTraining(config, classes.length);
+  const { model, graph, request, drop } = prepared;
+  const plan = hooks.plan ?? prepared.plan;
+  if (plan.model.sha256 !== model.file.sha256 || plan.classes !== classes.length || plan.model.imageSize !== model.imageSize) {
+    throw new DeltaError(
+      `the saved plan is for ${plan.classes} classes at ${plan.model.imageSize} px of model ${plan.model.sha256}; ` +
+        `this run has ${classes.length} classes at ${model.imageSize} px of "${config.model}" (${model.file.sha256})`,
+    );
+  }
+  if (plan.batch !== config.batch || plan.optimizer !== config.optimizer) {
+    throw new UsageError(
+      `the saved plan is for --batch ${plan.batch} --optimizer ${plan.optimizer}, ` +
+        `this run has --batch ${config.batch} --optimizer ${config.optimizer}`,
+    );
+  }
+  requireFit(graph, request, plan);
+  const preprocessing: Preprocessing = config.preprocessing ?? model.preprocessing;
+  const learnt = trainedNames(graph, plan).flatMap((name) => {
+    const parameter = graph.parameters.get(name);
+    return parameter ? [{ name, origin: parameter.origin }] : [];
+  });
+  const prefix = extractPrefix(model.file, graph, plan.values.cut);
+  const engine = await WorkerEngine.create(plan, { parameters: planParameters(graph, plan), prefix, preprocessing });
+  const delta = { base: model.file.sha256, imageSize: model.imageSize, classes, preprocessing, drop };
+  return { engine, plan, learnt, delta };
+}
+
+async function trainSession(
+  { engine, plan, learnt, delta }: Session,
+  config: TrainConfig,
+  images: RunImages,
+  folder: RunFolder,
+  { signal }: TrainHooks,
+  onEvent: (event: RunEvent) => void,
+) {
+  await using _ = engine;
+  releaseGarbage();
+  const { test } = images;
+  const found = await loadNewest(folder.checkpoints, engine);
+  if (found) onEvent({ kind: 'resume', step: found.step });
+  const start = found ?? { ...fresh, accuracyBefore: await measureAccuracy(engine, test.dataset, test.indices) };
+  onEvent({ kind: 'accuracy', when: 'before', accuracy: start.accuracyBefore });
+  const loop = new TrainingLoop(engine, config, images, folder, start, onEvent, signal);
+  const result: LoopResult = await loop.run();
+  if (result.interrupted) {
+    return { result, accuracyAfter: null, statistics: await engine.statistics(), delta: null };
+  }
+  const accuracyAfter = await measureAccuracy(engine, test.dataset, test.indices);
+  onEvent({ kind: 'accuracy', when: 'after', accuracy: accuracyAfter });
+  const tensors = new Map<string, ReturnType<typeof learntTensor>>();
+  for (const parameter of learnt) {
+    const tensor = learntTensor(parameter, await engine.read(parameter.name));
+    tensors.set(tensor.name, tensor);
+  }
+  const notes = {
+    scheme: `${plan.scheme.name} --blocks ${plan.scheme.blocks}`,
+    steps: String(result.progress.step),
+    accuracyBefore: String(start.accuracyBefore),
+    accuracyAfter: String(accuracyAfter),
+  };
+  return { result, accuracyAfter, statistics: await engine.statistics(), delta: { ...delta, tensors, notes } };
+}
+
+/** Writes the delta, then the exported model; the run's caches are not needed any more. */
+async function writeResults(config: TrainConfig, folder: RunFolder, delta: Delta): Promise<string | null> {
+  await writeDelta(folder.delta, delta);
+  await rm(folder.cache, { recursive: true, force: true });
+  if (!config.exportModel) return null;
+  await exportModel(await readModelFile(config.model), delta, folder.exported);
+  return folder.exported;
+}
+
+const fresh: Omit<RunProgress, 'accuracyBefore'> = {
+  step: 0,
+  epoch: 0,
+  position: 0,
+  epochCorrect: 0,
+  epochSeen: 0,
+  trainAccuracy: 0,
+  bestAccuracy: 0,
+  epochsSinceBest: 0,
+};
+
+function percentiles(values: readonly number[]): { p50: number; p95: number } {
+  const sorted = values.toSorted((a, b) => a - b);
+  const at = (share: number): number => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 0;
+  return { p50: at(0.5), p95: at(0.95) };
+}
