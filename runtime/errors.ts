@@ -110,3 +110,16 @@ export class UsageError extends EdgeshiftError {
     super('USAGE', message, facts);
   }
 }
+
+/** The class of each code. */
+export const errorClasses: Readonly<Record<ErrorCode, { readonly prototype: EdgeshiftError }>> = {
+  MODEL: ModelError,
+  SHAPE: ShapeError,
+  UNSUPPORTED_OP: UnsupportedOpError,
+  BUDGET: BudgetError,
+  PROFILE: ProfileError,
+  DATA: DataError,
+  DELTA: DeltaError,
+  EXECUTION: ExecutionError,
+  USAGE: UsageError,
+};

@@ -29,17 +29,25 @@ function run(script, args) {
   });
 }
 
+/** Builds what is out of date; false if a compiler refused (it has said why). */
 export function build({ force = false } = {}) {
   const sourceTime = Math.max(...sources.map((folder) => newest(join(root, folder))), statSync(join(root, 'tsconfig.json')).mtimeMs);
-  if (!force && existsSync(stamp) && existsSync(wasm) && statSync(stamp).mtimeMs > sourceTime) return;
-  run('typescript/bin/tsc', ['-p', '.']);
-  const assembly = join(root, 'kernels', 'simd', 'assembly');
-  if (force || !existsSync(wasm) || statSync(wasm).mtimeMs < newest(assembly)) {
-    mkdirSync(dirname(wasm), { recursive: true });
-    const flags = ['-O3', '--noAssert', '--runtime', 'stub', '--importMemory', '--enable', 'simd'];
-    run('assemblyscript/bin/asc.js', ['kernels/simd/assembly/index.ts', '-o', 'dist/kernels/simd/simd.wasm', ...flags]);
+  if (!force && existsSync(stamp) && existsSync(wasm) && statSync(stamp).mtimeMs > sourceTime) return true;
+  try {
+    run('typescript/bin/tsc', ['-p', '.']);
+    const assembly = join(root, 'kernels', 'simd', 'assembly');
+    if (force || !existsSync(wasm) || statSync(wasm).mtimeMs < newest(assembly)) {
+      mkdirSync(dirname(wasm), { recursive: true });
+      const flags = ['-O3', '--noAssert', '--runtime', 'stub', '--importMemory', '--enable', 'simd'];
+      run('assemblyscript/bin/asc.js', ['kernels/simd/assembly/index.ts', '-o', 'dist/kernels/simd/simd.wasm', ...flags]);
+    }
+  } catch {
+    return false;
   }
   writeFileSync(stamp, '');
+  return true;
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) build({ force: process.argv.includes('--force') });
+if (process.argv[1] === fileURLToPath(import.meta.url) && !build({ force: process.argv.includes('--force') })) {
+  process.exitCode = 1;
+}

@@ -13,7 +13,7 @@ import { OnnxNode } from './onnx-node.ts';
 import { operators } from './operators.ts';
 import { declaredDims, type TensorProto, tensorDims } from './proto.ts';
 import { ShapeArithmetic } from './shape-arithmetic.ts';
-import { floatData, integerData, isFloat } from './tensor-data.ts';
+import { floatData, integerData, isFloat, isInteger } from './tensor-data.ts';
 
 export { OnnxNode };
 
@@ -115,7 +115,7 @@ export class ImportContext {
 
   integers(tensor: string): number[] | undefined {
     const constant = this.#constants.get(this.#resolve(tensor));
-    return constant && !isFloat(constant) ? integerData(constant) : undefined;
+    return constant && isInteger(constant) ? integerData(constant) : undefined;
   }
 
   /** Value of a computed shape; the batch counts as -1. */
@@ -190,7 +190,7 @@ export class ImportContext {
 
   #read(node: OnnxNode): void {
     const rule = node.domain === '' ? operators[node.op] : undefined;
-    const inputs = node.inputs.filter((input) => input !== '' && !this.#constants.has(input));
+    const inputs = node.inputs.filter((input) => input !== '' && !this.#constants.has(input) && !this.vector(input));
     const blocked = inputs.filter((input) => !this.#shapes.has(input));
     if (rule && blocked.length > 0) this.#unknown.push(...blocked);
     let reason: string | undefined = 'no kernel';

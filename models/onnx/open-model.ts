@@ -1,10 +1,10 @@
 /** @file An ONNX file, ready to plan and train. */
-import { UsageError } from '../../runtime/errors.ts';
 import type { Preprocessing } from '../../runtime/engine/engine.ts';
 import { type Graph, shapeOf } from '../../runtime/graph/graph.ts';
 import { METADATA } from './export.ts';
 import { importGraph } from './import.ts';
 import { type ModelFile, readModelFile } from './model-file.ts';
+import { preprocessings } from './preprocessing.ts';
 
 /** A model file with its graph and what the file says of its use. */
 export interface Model {
@@ -56,25 +56,4 @@ async function importWithProbes(file: ModelFile, imageSize: number | undefined):
     const { probeShapes } = await import('./probe.ts');
     for (const [tensor, dims] of await probeShapes(file, missing, shapeOf(graph, graph.input))) probed.set(tensor, dims);
   }
-}
-
-const third = (value: number): readonly number[] => [value, value, value];
-const imagenet = { mean: [0.485, 0.456, 0.406], deviation: [0.229, 0.224, 0.225] } as const;
-
-/** Usual ways to bring pixels to a network, by name. */
-export const preprocessings: Readonly<Record<string, Preprocessing>> = {
-  '0-1': { scale: third(1 / 255), bias: third(0) },
-  '-1-1': { scale: third(2 / 255), bias: third(-1) },
-  '0-255': { scale: third(1), bias: third(0) },
-  imagenet: {
-    scale: imagenet.deviation.map((deviation) => 1 / (255 * deviation)),
-    bias: imagenet.mean.map((mean, c) => -mean / (imagenet.deviation[c] ?? 1)),
-  },
-};
-
-/** @throws UsageError if there is no preprocessing of that name */
-export function preprocessingNamed(name: string): Preprocessing {
-  const found = preprocessings[name];
-  if (found) return found;
-  throw new UsageError(`--normalize must be one of ${Object.keys(preprocessings).join(', ')}: ${JSON.stringify(name)}`);
 }

@@ -96,10 +96,16 @@ const Add: Rule = (node, context) => {
   }
   const x = constant === a ? b : a;
   const channels = context.shape(x)?.at(-1) ?? 0;
-  const shift = context.parameter(constant, null, [channels]);
+  const alongChannels = isAlongChannels(context.dims(constant) ?? [], context.shape(x)?.length === 3 ? 4 : 2);
+  const shift = alongChannels ? context.parameter(constant, null, [channels]) : undefined;
   if (shift === undefined) return 'it adds a constant that is not one value a channel';
   return context.emit('Affine', node, [x], { shift }, noNorm);
 };
+
+/** True if a constant broadcasts along axis 1 of an ONNX tensor of that rank and along no other; axes align at the end. */
+function isAlongChannels(dims: readonly number[], rank: number): boolean {
+  return dims.length <= rank && dims.every((extent, i) => extent === 1 || i + rank - dims.length === 1);
+}
 
 const GlobalAveragePool: Rule = (node, context) =>
   context.shape(node.inputs[0] ?? '')?.length === 3
@@ -179,7 +185,8 @@ function fullyConnected(
   const [out, features] = transposed ? [first, second] : [second, first];
   const weight = context.parameter(w, transposed ? [0, 1] : [1, 0], [out, features]);
   if (weight === undefined) return 'its weight is shared with a node that reads it in another layout';
-  const bias = b === '' ? null : context.parameter(b, null, [out]);
+  const perOutput = isAlongChannels(context.dims(b) ?? [], 2);
+  const bias = b === '' ? null : perOutput ? context.parameter(b, null, [out]) : undefined;
   if (bias === undefined) return 'its bias is not one value an output';
   return context.emitWithBias('Gemm', node, [x], { weight }, bias, {});
 }

@@ -7,6 +7,11 @@ export function isFloat(tensor: TensorProto): boolean {
   return [DataType.FLOAT, DataType.DOUBLE, DataType.FLOAT16, DataType.BFLOAT16].includes(tensor.dataType);
 }
 
+/** Types whose values can be a shape or axes. */
+export function isInteger(tensor: TensorProto): boolean {
+  return tensor.dataType === DataType.INT64 || tensor.dataType === DataType.INT32;
+}
+
 /**
  * Values as float32, copied.
  * @throws ModelError if the tensor is shorter than its shape, of another type, or holds NaN or infinity

@@ -1,19 +1,23 @@
 /** @file Files that are there whole or not at all. */
-import { open, rename, rm } from 'node:fs/promises';
+import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { DataError } from '../errors.ts';
+import { DataError, EdgeshiftError } from '../errors.ts';
 
 /**
  * Writes a file so that a crash or a full disk leaves the old one or the new one, never a part: temporary file beside
  * it, fsync, rename, fsync of the folder.
  * @throws DataError if it cannot be written; the temporary file is removed
  */
-export async function writeAtomically(path: string, parts: readonly Uint8Array[]): Promise<void> {
+export async function writeAtomically(
+  path: string,
+  write: readonly Uint8Array[] | ((file: FileHandle) => Promise<void>),
+): Promise<void> {
   const temporary = `${path}.${process.pid}.tmp`;
   try {
     const file = await open(temporary, 'w');
     try {
-      for (const part of parts) await file.writeFile(part);
+      if (typeof write === 'function') await write(file);
+      else for (const part of write) await file.writeFile(part);
       await file.sync();
     } finally {
       await file.close();
@@ -22,6 +26,7 @@ export async function writeAtomically(path: string, parts: readonly Uint8Array[]
     await syncFolder(dirname(path));
   } catch (cause) {
     await rm(temporary, { force: true });
+    if (cause instanceof EdgeshiftError) throw cause;
     const reason = cause instanceof Error ? cause.message : String(cause);
     const full = (cause as { code?: string }).code === 'ENOSPC';
     throw new DataError(

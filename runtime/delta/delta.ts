@@ -7,7 +7,7 @@ import type { Preprocessing } from '../engine/engine.ts';
 import { toFileLayout, toGraphLayout } from '../graph/axes.ts';
 import type { Graph, Parameter } from '../graph/graph.ts';
 import { HEAD } from '../graph/head.ts';
-import { type NamedTensor, readTensors, writeTensors } from './safetensors.ts';
+import { type NamedTensor, readTensors, type TensorSource, writeTensors } from './safetensors.ts';
 
 const FORMAT = 'edgeshift-delta-1';
 
@@ -25,9 +25,13 @@ export interface Delta {
   readonly tensors: ReadonlyMap<string, NamedTensor>;
 }
 
-export async function writeDelta(path: string, delta: Delta): Promise<void> {
-  const { base, imageSize, classes, preprocessing, drop, notes, tensors } = delta;
-  await writeTensors(path, [...tensors.values()], {
+/** What a delta says besides its tensors. */
+export type DeltaFacts = Omit<Delta, 'tensors'>;
+
+/** Writes a delta; `tensors` are in the layout and under the names of the base file. */
+export async function writeDelta(path: string, facts: DeltaFacts, tensors: readonly TensorSource[]): Promise<void> {
+  const { base, imageSize, classes, preprocessing, drop, notes } = facts;
+  await writeTensors(path, tensors, {
     format: FORMAT,
     base_sha256: base,
     image_size: String(imageSize),
@@ -66,9 +70,12 @@ export function requireBase(delta: Delta, model: { readonly path: string; readon
   );
 }
 
-/** A learnt parameter as the user's file would hold it. */
-export function learntTensor({ origin, name }: Pick<Parameter, 'origin' | 'name'>, values: Float32Array): NamedTensor {
-  return { name: origin.tensor ?? name, shape: origin.shape, data: toFileLayout(values, origin) };
+/** A learnt parameter as the user's file would hold it; `read` gives its values in graph layout. */
+export function learntTensor(
+  { origin, name }: Pick<Parameter, 'origin' | 'name'>,
+  read: (name: string) => Promise<Float32Array>,
+): TensorSource {
+  return { name: origin.tensor ?? name, shape: origin.shape, read: async () => toFileLayout(await read(name), origin) };
 }
 
 /**

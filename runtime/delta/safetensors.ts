@@ -7,7 +7,8 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { DeltaError } from '../errors.ts';
-import type { Shape } from '../graph/graph.ts';
+import { GarbageMeter } from '../garbage.ts';
+import { elements, type Shape } from '../graph/graph.ts';
 import { writeAtomically } from './atomic-file.ts';
 
 export interface NamedTensor {
@@ -23,27 +24,52 @@ export interface TensorFile {
 
 const CHECKSUM = 'data_sha256';
 
-/** Writes tensors and metadata atomically. @throws DataError if the disk refuses. */
+/** Copies of tensors on their way to the file, in bytes, that may wait to be collected. */
+const COPIES_BYTES = 2 << 20;
+
+/** A tensor that is fetched when its turn comes, so that only one is in memory at a time. */
+export interface TensorSource {
+  readonly name: string;
+  readonly shape: Shape;
+  read(): Promise<Float32Array>;
+}
+
+/** Writes tensors and metadata atomically. @throws DataError if the disk refuses */
 export async function writeTensors(
   path: string,
-  tensors: readonly NamedTensor[],
+  tensors: readonly TensorSource[],
   metadata: Readonly<Record<string, string>>,
 ): Promise<void> {
-  const parts = tensors.map(({ data }) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
-  const hash = createHash('sha256');
-  for (const part of parts) hash.update(part);
-  const header: Record<string, unknown> = { __metadata__: { ...metadata, [CHECKSUM]: hash.digest('hex') } };
-  let offset = 0;
-  for (const { name, shape, data } of tensors) {
-    header[name] = { dtype: 'F32', shape, data_offsets: [offset, offset + data.byteLength] };
-    offset += data.byteLength;
-  }
-  const text = JSON.stringify(header);
-  // Padded with spaces to a multiple of 8, so that the data are aligned for whoever maps the file.
-  const json = new TextEncoder().encode(text.padEnd(text.length + ((8 - (Buffer.byteLength(text) % 8)) % 8)));
-  const length = new Uint8Array(8);
-  new DataView(length.buffer).setBigUint64(0, BigInt(json.length), true);
-  await writeAtomically(path, [length, json, ...parts]);
+  const header = (checksum: string): Uint8Array => {
+    let offset = 0;
+    const entries = tensors.map(({ name, shape }) => {
+      const from = offset;
+      offset += 4 * elements(shape);
+      return [name, { dtype: 'F32', shape, data_offsets: [from, offset] }];
+    });
+    const text = JSON.stringify({ __metadata__: { ...metadata, [CHECKSUM]: checksum }, ...Object.fromEntries(entries) });
+    // Padded with spaces to a multiple of 8, so that the data are aligned for whoever maps the file.
+    const json = new TextEncoder().encode(text.padEnd(text.length + ((8 - (Buffer.byteLength(text) % 8)) % 8)));
+    const bytes = new Uint8Array(8 + json.length);
+    new DataView(bytes.buffer).setBigUint64(0, BigInt(json.length), true);
+    bytes.set(json, 8);
+    return bytes;
+  };
+  await writeAtomically(path, async (file) => {
+    const hash = createHash('sha256');
+    const copies = new GarbageMeter(COPIES_BYTES, 'major');
+    // A checksum has one length, so the header is written twice in the same place.
+    let position = (await file.write(header(hash.copy().digest('hex')))).bytesWritten;
+    for (const { read } of tensors) {
+      const { buffer, byteOffset, byteLength } = await read();
+      const part = new Uint8Array(buffer, byteOffset, byteLength);
+      hash.update(part);
+      await file.write(part, 0, byteLength, position);
+      position += byteLength;
+      copies.drop(byteLength);
+    }
+    await file.write(header(hash.digest('hex')), 0, undefined, 0);
+  });
 }
 
 /** Reads a file back. @throws DeltaError if it is missing, truncated, damaged or not float32 */

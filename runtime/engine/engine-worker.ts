@@ -1,20 +1,17 @@
 /** @file The worker's side of worker-engine.ts: answers calls on a CpuEngine, one after the other. */
 import { parentPort, workerData } from 'node:worker_threads';
-import { EdgeshiftError } from '../errors.ts';
+import { releaseGarbage } from '../garbage.ts';
 import { CpuEngine } from './cpu/cpu-engine.ts';
-import type { EngineInput, Update } from './engine.ts';
-import { type EngineAnswer, type EngineCall, type EngineSetup, READY, type WorkerError } from './worker-engine.ts';
+import type { EngineInput, EngineModel, Update } from './engine.ts';
+import { describeError } from './worker-error.ts';
+import { type EngineAnswer, type EngineCall, type EngineSetup, READY } from './worker-engine.ts';
 
-const { plan, model, pixels } = workerData as EngineSetup;
+const { plan, pixels } = workerData as EngineSetup;
+let model: EngineModel | null = (workerData as EngineSetup).model;
 const shared = new Uint8Array(pixels);
 
-const answer = (message: EngineAnswer): void => parentPort?.postMessage(message);
-
-function describe(error: unknown): WorkerError {
-  const { message, stack } = error instanceof Error ? error : new Error(String(error));
-  const ours = error instanceof EdgeshiftError ? error : null;
-  return { message, stack, code: ours?.code ?? null, facts: JSON.parse(JSON.stringify(ours?.facts ?? {})) };
-}
+const answer = (message: EngineAnswer, moved: readonly ArrayBuffer[] = []): void =>
+  parentPort?.postMessage(message, moved);
 
 /** Images were left in the shared buffer. */
 const unshare = (input: EngineInput): EngineInput => (input.features ? input : { ...input, images: shared });
@@ -43,17 +40,23 @@ async function execute(engine: CpuEngine, { method, args }: EngineCall): Promise
 
 try {
   const engine = await CpuEngine.create(plan, model);
+  // Everything is on the arena or inside a session now, and this thread would keep its start values for ever.
+  (workerData as { model: unknown }).model = null;
+  model = null;
+  releaseGarbage();
   let last: Promise<void> = Promise.resolve();
   parentPort?.on('message', (call: EngineCall) => {
     last = last.then(async () => {
       try {
-        answer({ id: call.id, result: await execute(engine, call) });
+        const result = await execute(engine, call);
+        // Arrays are made for the caller alone: they move instead of being copied.
+        answer({ id: call.id, result }, result instanceof Float32Array ? [result.buffer as ArrayBuffer] : []);
       } catch (error) {
-        answer({ id: call.id, error: describe(error) });
+        answer({ id: call.id, error: describeError(error) });
       }
     });
   });
   answer({ id: READY, result: null });
 } catch (error) {
-  answer({ id: READY, error: describe(error) });
+  answer({ id: READY, error: describeError(error) });
 }

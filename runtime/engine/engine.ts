@@ -2,6 +2,7 @@
  * @file The narrow interface between training and whatever executes a Plan. Every engine runs the same Plan; nothing
  * outside runtime/engine knows how.
  */
+import type { ProductModels } from '../../models/onnx/products.ts';
 import type { Plan } from '../plan/plan.ts';
 
 /** How pixels become the network's input: value = pixel * scale + bias, per channel, pixel 0 to 255. */
@@ -48,6 +49,7 @@ export interface EngineModel {
   readonly parameters: ReadonlyMap<string, Float32Array>;
   /** ONNX bytes of the frozen prefix; null where the plan has none. */
   readonly prefix: Uint8Array | null;
+  readonly products: ProductModels;
   readonly preprocessing: Preprocessing;
 }
 

@@ -3,9 +3,10 @@
  * to attend to.
  */
 import { Worker } from 'node:worker_threads';
-import { EdgeshiftError, type ErrorCode, type ErrorFacts, ExecutionError } from '../errors.ts';
+import { ExecutionError } from '../errors.ts';
 import type { Plan } from '../plan/plan.ts';
 import type { Engine, EngineInput, EngineModel, EngineStatistics, StepResult, Update } from './engine.ts';
+import { reviveError, type WorkerError } from './worker-error.ts';
 
 /** Methods of the engine that the worker answers. */
 export type EngineMethod = 'read' | 'write' | 'features' | 'forward' | 'gradients' | 'step' | 'statistics' | 'close';
@@ -14,13 +15,6 @@ export interface EngineCall {
   readonly id: number;
   readonly method: EngineMethod;
   readonly args: readonly unknown[];
-}
-
-export interface WorkerError {
-  readonly message: string;
-  readonly code: ErrorCode | null;
-  readonly facts: ErrorFacts;
-  readonly stack: string | undefined;
 }
 
 export type EngineAnswer =
@@ -121,7 +115,7 @@ export class WorkerEngine implements Engine {
   #settle(answer: EngineAnswer): void {
     const waiting = this.#waiting.get(answer.id);
     this.#waiting.delete(answer.id);
-    if ('error' in answer) waiting?.reject(revive(answer.error));
+    if ('error' in answer) waiting?.reject(reviveError(answer.error));
     else waiting?.resolve(answer.result as never);
   }
 
@@ -129,12 +123,4 @@ export class WorkerEngine implements Engine {
     for (const { reject } of this.#waiting.values()) reject(error);
     this.#waiting.clear();
   }
-}
-
-/** An error from the worker as one of ours again. */
-function revive({ message, code, facts, stack }: WorkerError): Error {
-  const cause = new Error(message);
-  if (stack !== undefined) cause.stack = stack;
-  if (code === null) return cause;
-  return code === 'EXECUTION' ? new ExecutionError(message, facts, { cause }) : new EdgeshiftError(code, message, facts, { cause });
 }

@@ -2,7 +2,7 @@
  * @file The Plan: everything decided before the first step, as data. It can be printed, saved, diffed and replayed, and
  * holds nothing that only one engine understands.
  */
-import type { SchemeName } from '../scheme/scheme.ts';
+import type { SchemeName } from '../scheme/names.ts';
 import type { NodeShapes } from '../../kernels/kernel.ts';
 import type { Attributes } from '../graph/graph.ts';
 

@@ -1,7 +1,7 @@
 /** @file A plan for people: what trains, what it costs, and whether it fits. */
 import { bytesText } from './bytes-text.ts';
 import type { Plan } from './plan.ts';
-import { describe } from './search.ts';
+import { describe } from './describe.ts';
 
 /** The readable report; byte for byte the same for the same plan. */
 export function planReport(plan: Plan): string {

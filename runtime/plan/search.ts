@@ -1,9 +1,11 @@
 /** @file The search: the plan that trains the most inside the budget, or the news of why none does. */
 import { BudgetError, EdgeshiftError } from '../errors.ts';
 import type { Graph } from '../graph/graph.ts';
-import { countBlocks, type SchemeName, schemeNames } from '../scheme/scheme.ts';
+import { type SchemeName, schemeNames } from '../scheme/names.ts';
+import { countBlocks } from '../scheme/scheme.ts';
 import { buildPlan, budgetFacts, type Decisions, prepare } from './build.ts';
 import { bytesText } from './bytes-text.ts';
+import { describe } from './describe.ts';
 import type { Plan } from './plan.ts';
 
 /** What the user asks for; `auto` leaves it to the planner. */
@@ -95,12 +97,6 @@ export function misfitText(plan: Plan, nearest: Plan | undefined): string {
     ...largest,
     advice,
   ].join('\n');
-}
-
-/** A plan in the words of the options that make it. */
-export function describe({ scheme, microBatch, batch }: Plan): string {
-  const depth = scheme.name === 'head' ? '' : ` --blocks ${scheme.blocks}`;
-  return `--scheme ${scheme.name}${depth} --batch ${batch} --micro-batch ${microBatch}`;
 }
 
 function largestBuffers(plan: Plan) {

@@ -31,19 +31,21 @@ const KEPT = 2;
 /** Saves a checkpoint and removes all but the newest two. @throws ExecutionError if a weight is no longer finite */
 export async function saveCheckpoint(folder: string, engine: Engine, progress: Progress, name?: string): Promise<string> {
   await mkdir(folder, { recursive: true });
-  const tensors = [];
-  for (const buffer of checkpointBuffers(engine.plan)) {
-    const data = await engine.read(buffer);
-    const bad = data.findIndex((value) => !Number.isFinite(value));
-    if (bad >= 0) {
+  const sizes = new Map(engine.plan.buffers.map((buffer) => [buffer.name, buffer.bytes / 4]));
+  const tensors = checkpointBuffers(engine.plan).map((buffer) => ({
+    name: buffer,
+    shape: [sizes.get(buffer) ?? 0],
+    async read(): Promise<Float32Array> {
+      const data = await engine.read(buffer);
+      const bad = data.findIndex((value) => !Number.isFinite(value));
+      if (bad < 0) return data;
       throw new ExecutionError(
         `"${buffer}" holds ${data[bad]} at step ${progress.step}: this state is not saved, the last checkpoint is kept\n` +
           'Hint: resume from it with a lower learning rate',
         { buffer, step: progress.step },
       );
-    }
-    tensors.push({ name: buffer, shape: [data.length], data });
-  }
+    },
+  }));
   const path = join(folder, name ?? `step-${String(progress.step).padStart(8, '0')}.safetensors`);
   const { sha256 } = engine.plan.model;
   await writeTensors(path, tensors, { format: FORMAT, base_sha256: sha256, progress: JSON.stringify(progress) });

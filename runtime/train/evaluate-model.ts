@@ -2,11 +2,12 @@
 import { exportModel } from '../../models/onnx/export.ts';
 import { openModel } from '../../models/onnx/open-model.ts';
 import { extractPrefix } from '../../models/onnx/prefix.ts';
+import { productModels } from '../../models/onnx/products.ts';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readDelta } from '../delta/delta.ts';
-import { countCorrect } from '../engine/cpu/cpu-engine.ts';
+import { countCorrect } from '../engine/outcome.ts';
 import type { Preprocessing } from '../engine/engine.ts';
 import { WorkerEngine } from '../engine/worker-engine.ts';
 import { DataError } from '../errors.ts';
@@ -18,7 +19,7 @@ import { findIdx } from './data/idx.ts';
 import { allIndices, measureAccuracy } from './evaluate.ts';
 import { defaults } from './options.ts';
 import { planParameters, prepareTraining } from './prepare.ts';
-import type { SchemeName } from '../scheme/scheme.ts';
+import type { SchemeName } from '../scheme/names.ts';
 
 export interface EvaluateOptions {
   readonly model: string;
@@ -138,7 +139,12 @@ async function onEngine(path: string, options: EvaluateOptions, tally: Tally): P
   const { model, graph, plan } = await prepareTraining(config, null);
   const prefix = extractPrefix(model.file, graph, plan.values.cut);
   const preprocessing = options.preprocessing ?? model.preprocessing;
-  await using engine = await WorkerEngine.create(plan, { parameters: planParameters(graph, plan), prefix, preprocessing });
+  await using engine = await WorkerEngine.create(plan, {
+    parameters: planParameters(graph, plan),
+    prefix,
+    products: productModels(),
+    preprocessing,
+  });
   const indices = allIndices(tally.dataset.samples);
   await measureAccuracy(engine, tally.dataset, indices, null, (logits, labels) => tally.add(logits, labels));
 }

@@ -1,5 +1,5 @@
 /** @file Accuracy of what is in the engine now. */
-import { countCorrect } from '../engine/cpu/cpu-engine.ts';
+import { countCorrect } from '../engine/outcome.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { Dataset } from './data/dataset.ts';
 import type { FeatureCache } from './feature-cache.ts';

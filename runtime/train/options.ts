@@ -2,7 +2,7 @@
 import { UsageError } from '../errors.ts';
 import type { Preprocessing } from '../engine/engine.ts';
 import type { OptimizerName } from '../plan/plan.ts';
-import type { SchemeName } from '../scheme/scheme.ts';
+import type { SchemeName } from '../scheme/names.ts';
 import type { Fit } from './data/decode.ts';
 import type { ScheduleName } from './schedule.ts';
 

@@ -1,23 +1,18 @@
 /** @file A whole training run: images, plan, engine, loop, delta, exported model. */
 import { rm } from 'node:fs/promises';
-import { exportModel } from '../../models/onnx/export.ts';
-import { readModelFile } from '../../models/onnx/model-file.ts';
-import { extractPrefix } from '../../models/onnx/prefix.ts';
-import { type Delta, learntTensor, writeDelta } from '../delta/delta.ts';
-import type { Engine, Preprocessing } from '../engine/engine.ts';
+import { learntTensor, writeDelta } from '../delta/delta.ts';
+import type { Engine } from '../engine/engine.ts';
 import { WorkerEngine } from '../engine/worker-engine.ts';
-import { DeltaError, UsageError } from '../errors.ts';
-import type { Parameter } from '../graph/graph.ts';
 import type { Plan } from '../plan/plan.ts';
-import { requireFit } from '../plan/search.ts';
 import { loadNewest, type Progress as RunProgress } from './checkpoint.ts';
 import type { Progress } from './data/store-builder.ts';
 import { measureAccuracy } from './evaluate.ts';
 import { openRunImages, type RunImages } from './images.ts';
 import { type LoopResult, TrainingLoop, type TrainEvent } from './loop.ts';
-import { peakRssBytes, releaseGarbage } from './memory.ts';
+import { releaseGarbage } from '../garbage.ts';
+import { peakRssBytes } from './memory.ts';
+import { exportInThread, imageSizeOf, type PreparedModel, prepareModel } from './model-thread.ts';
 import { resolveConfig, type TrainConfig, type TrainOptions } from './options.ts';
-import { modelImageSize, planParameters, prepareTraining, trainedNames } from './prepare.ts';
 import { RunFolder } from './run-folder.ts';
 
 /** What happens before and after the loop. */
@@ -71,7 +66,7 @@ export async function train(options: TrainOptions, hooks: TrainHooks = {}): Prom
   const config = resolveConfig(options);
   const folder = new RunFolder(config.run);
   // Read before anything is written, so that a wrong model leaves no run folder behind.
-  const imageSize = await modelImageSize(config);
+  const imageSize = await imageSizeOf(config);
   await folder.begin(config);
   return run(config, folder, imageSize, hooks, () => folder.discard());
 }
@@ -81,7 +76,7 @@ export async function resumeTraining(runFolder: string, hooks: TrainHooks = {}):
   const folder = new RunFolder(runFolder);
   const config = { ...(await folder.config()), run: runFolder };
   const plan = hooks.plan ?? (await folder.plan());
-  return run(config, folder, await modelImageSize(config), plan ? { ...hooks, plan } : hooks, async () => undefined);
+  return run(config, folder, await imageSizeOf(config), plan ? { ...hooks, plan } : hooks, async () => undefined);
 }
 
 async function run(
@@ -110,7 +105,7 @@ async function run(
   onEvent({ kind: 'plan', plan });
   const finished = await trainSession(session, config, images, folder, hooks, onEvent);
   releaseGarbage();
-  const exported = finished.delta ? await writeResults(config, folder, finished.delta) : null;
+  const exported = finished.learnt ? await writeExport(config, folder) : null;
   const { result, accuracyAfter, statistics } = finished;
   return {
     accuracyBefore: result.progress.accuracyBefore,
@@ -123,48 +118,22 @@ async function run(
     maxRssBytes: await peakRssBytes(),
     plannedTotalBytes: plan.totalBytes,
     stepMillis: percentiles(result.stepMillis),
-    delta: finished.delta ? folder.delta : null,
+    delta: finished.learnt ? folder.delta : null,
     export: exported,
     interrupted: result.interrupted,
     run: folder.path,
   };
 }
 
-/** What is kept of the model while the engine runs: the weights themselves have moved into the arena. */
-interface Session {
+/** A plan being carried out. */
+interface Session extends Pick<PreparedModel, 'plan' | 'learnt' | 'delta'> {
   readonly engine: Engine;
-  readonly plan: Plan;
-  readonly learnt: readonly Pick<Parameter, 'name' | 'origin'>[];
-  readonly delta: Omit<Delta, 'tensors' | 'notes'>;
 }
 
 async function openSession(config: TrainConfig, images: RunImages, hooks: TrainHooks): Promise<Session> {
   const { classes } = images.train.dataset;
-  const prepared = await prepareTraining(config, classes.length);
-  const { model, graph, request, drop } = prepared;
-  const plan = hooks.plan ?? prepared.plan;
-  if (plan.model.sha256 !== model.file.sha256 || plan.classes !== classes.length || plan.model.imageSize !== model.imageSize) {
-    throw new DeltaError(
-      `the saved plan is for ${plan.classes} classes at ${plan.model.imageSize} px of model ${plan.model.sha256}; ` +
-        `this run has ${classes.length} classes at ${model.imageSize} px of "${config.model}" (${model.file.sha256})`,
-    );
-  }
-  if (plan.batch !== config.batch || plan.optimizer !== config.optimizer) {
-    throw new UsageError(
-      `the saved plan is for --batch ${plan.batch} --optimizer ${plan.optimizer}, ` +
-        `this run has --batch ${config.batch} --optimizer ${config.optimizer}`,
-    );
-  }
-  requireFit(graph, request, plan);
-  const preprocessing: Preprocessing = config.preprocessing ?? model.preprocessing;
-  const learnt = trainedNames(graph, plan).flatMap((name) => {
-    const parameter = graph.parameters.get(name);
-    return parameter ? [{ name, origin: parameter.origin }] : [];
-  });
-  const prefix = extractPrefix(model.file, graph, plan.values.cut);
-  const engine = await WorkerEngine.create(plan, { parameters: planParameters(graph, plan), prefix, preprocessing });
-  const delta = { base: model.file.sha256, imageSize: model.imageSize, classes, preprocessing, drop };
-  return { engine, plan, learnt, delta };
+  const { plan, engine, learnt, delta } = await prepareModel({ config, classes, plan: hooks.plan ?? null });
+  return { engine: await WorkerEngine.create(plan, engine), plan, learnt, delta };
 }
 
 async function trainSession(
@@ -185,30 +154,26 @@ async function trainSession(
   const loop = new TrainingLoop(engine, config, images, folder, start, onEvent, signal);
   const result: LoopResult = await loop.run();
   if (result.interrupted) {
-    return { result, accuracyAfter: null, statistics: await engine.statistics(), delta: null };
+    return { result, accuracyAfter: null, statistics: await engine.statistics(), learnt: false };
   }
   const accuracyAfter = await measureAccuracy(engine, test.dataset, test.indices);
   onEvent({ kind: 'accuracy', when: 'after', accuracy: accuracyAfter });
-  const tensors = new Map<string, ReturnType<typeof learntTensor>>();
-  for (const parameter of learnt) {
-    const tensor = learntTensor(parameter, await engine.read(parameter.name));
-    tensors.set(tensor.name, tensor);
-  }
   const notes = {
     scheme: `${plan.scheme.name} --blocks ${plan.scheme.blocks}`,
     steps: String(result.progress.step),
     accuracyBefore: String(start.accuracyBefore),
     accuracyAfter: String(accuracyAfter),
   };
-  return { result, accuracyAfter, statistics: await engine.statistics(), delta: { ...delta, tensors, notes } };
+  const tensors = learnt.map((parameter) => learntTensor(parameter, (name) => engine.read(name)));
+  await writeDelta(folder.delta, { ...delta, notes }, tensors);
+  return { result, accuracyAfter, statistics: await engine.statistics(), learnt: true };
 }
 
-/** Writes the delta, then the exported model; the run's caches are not needed any more. */
-async function writeResults(config: TrainConfig, folder: RunFolder, delta: Delta): Promise<string | null> {
-  await writeDelta(folder.delta, delta);
+/** Writes the exported model; the run's caches are not needed any more. */
+async function writeExport(config: TrainConfig, folder: RunFolder): Promise<string | null> {
   await rm(folder.cache, { recursive: true, force: true });
   if (!config.exportModel) return null;
-  await exportModel(await readModelFile(config.model), delta, folder.exported);
+  await exportInThread({ model: config.model, delta: folder.delta, path: folder.exported });
   return folder.exported;
 }
 

@@ -1,4 +1,4 @@
-import test from 'ava';
+import test, { type ExecutionContext } from 'ava';
 import { noActivation } from '../../kernels/activation.ts';
 import { findBlocks } from '../../runtime/graph/blocks.ts';
 import type { Graph } from '../../runtime/graph/graph.ts';
@@ -9,16 +9,20 @@ import { mobileNet } from '../support/mobilenet.ts';
 
 /** `name: node node ...` of every block, roles other than block in brackets. */
 function summary(graph: Graph): string[] {
-  return findBlocks(graph).map(({ name, role, nodes }) => `${name}${role === 'block' ? '' : ` (${role})`}: ${nodes.join(' ')}`);
+  return findBlocks(graph).map(
+    ({ name, role, nodes }) => `${name}${role === 'block' ? '' : ` (${role})`}: ${nodes.join(' ')}`,
+  );
 }
 
 /** Every node in exactly one block, in order, each block from where the one before ends. */
-function assertPartition(t: import('ava').ExecutionContext, graph: Graph): void {
+function assertPartition(t: ExecutionContext, graph: Graph): void {
   const blocks = findBlocks(graph);
-  t.deepEqual(blocks.flatMap(({ nodes }) => nodes), graph.nodes.map(({ name }) => name));
-  t.is(blocks[0]?.input, graph.input);
+  t.deepEqual(
+    blocks.flatMap(({ nodes }) => nodes),
+    graph.nodes.map(({ name }) => name),
+  );
   t.is(blocks.at(-1)?.output, graph.output);
-  for (const [i, block] of blocks.entries()) if (i > 0) t.is(block.input, blocks[i - 1]?.output);
+  for (const [i, block] of blocks.entries()) t.is(block.input, i === 0 ? graph.input : (blocks[i - 1]?.output ?? ''));
 }
 
 test('a plain chain: each convolution with its norm and activation', (t) => {
@@ -34,7 +38,7 @@ test('a plain chain: each convolution with its norm and activation', (t) => {
     'conv0: conv0 norm0',
     'conv1: conv1 norm1',
     'conv2: conv2 norm2',
-    'pool (head): pool fc logits',
+    'fc (head): pool fc logits',
   ]);
   assertPartition(t, graph);
 });
@@ -52,7 +56,7 @@ test('a depthwise chain: depthwise and pointwise stay together', (t) => {
     'stem: stem.conv stem.norm',
     'dw1: dw1.depth dw1.norm dw1.point dw1.norm2',
     'dw2: dw2.depth dw2.norm dw2.point dw2.norm2',
-    'pool (head): pool fc logits',
+    'fc (head): pool fc logits',
   ]);
   assertPartition(t, graph);
 });
@@ -72,13 +76,10 @@ test('linear bottlenecks end at the convolution without activation, skips at the
   b.head(x, 4);
   const graph = b.build();
   // The stem's activation is no place to cut: no linear output lies between it and the first bottleneck's end.
-  t.deepEqual(findBlocks(graph).map(({ name, role }) => `${role} ${name}`), [
-    'block stem/conv',
-    'block b2',
-    'block b3',
-    'neck last',
-    'head pool',
-  ]);
+  t.deepEqual(
+    findBlocks(graph).map(({ name, role }) => `${role} ${name}`),
+    ['block stem/conv', 'block b2', 'block b3', 'neck last', 'head fc'],
+  );
   assertPartition(t, graph);
 });
 
@@ -92,12 +93,10 @@ test('residual blocks with post-activation, as in ResNet', (t) => {
   }
   b.head(x, 4);
   const graph = b.build();
-  t.deepEqual(findBlocks(graph).map(({ name, role }) => `${role} ${name}`), [
-    'block stem',
-    'block layer1',
-    'block layer2',
-    'head pool',
-  ]);
+  t.deepEqual(
+    findBlocks(graph).map(({ name, role }) => `${role} ${name}`),
+    ['block stem', 'block layer1', 'block layer2', 'head fc'],
+  );
   assertPartition(t, graph);
 });
 
@@ -113,16 +112,20 @@ test('pre-activation residual blocks with and without projection, as in wide Res
   }
   b.head(b.norm('final', x, relu), 4);
   const graph = b.build();
-  const blocks = findBlocks(graph);
-  t.deepEqual(blocks.filter(({ role }) => role === 'block').map(({ name }) => name), ['conv1', 'block0', 'block1']);
-  t.true(blocks.find(({ name }) => name === 'block1')?.nodes.includes('block1.add'));
+  // The projection reads the activated tensor, so the residual branch begins there: the norm before it goes with block 0.
+  t.deepEqual(summary(graph), [
+    'conv1: conv1',
+    'block0.norm1: block0.norm1 block0.conv1 block0.norm2 block0.conv2 block0.add block1.norm1',
+    'block1.conv1: block1.conv1 block1.norm2 block1.skip block1.conv2 block1.add final',
+    'fc (head): pool fc logits',
+  ]);
   assertPartition(t, graph);
 });
 
-test('a graph without convolution is all head', (t) => {
+test('a graph without convolution: the fully connected layer is the head', (t) => {
   const b = new GraphBuilder([12]);
   b.head(b.clip('relu', b.shift('bias', 'image')), 3);
-  t.deepEqual(findBlocks(b.build()).map(({ role }) => role), ['head']);
+  t.deepEqual(summary(b.build()), ['bias: bias relu', 'fc (head): fc logits']);
 });
 
 test('nodes that no kernel knows do not disturb the rest', (t) => {
@@ -141,9 +144,14 @@ test('MobileNetV2: 17 blocks, neck and head', async (t) => {
   const names = blocks.filter(({ role }) => role === 'block').map(({ name }) => name);
   t.is(names.length, 17);
   t.is(names[0], 'Conv1');
-  t.deepEqual(names.slice(1), Array.from({ length: 16 }, (_, i) => `block_${i + 1}`));
-  t.deepEqual(blocks.slice(17).map(({ role, name }) => `${role} ${name}`), ['neck Conv_1', blocks.at(-1)?.role + ` ${blocks.at(-1)?.name}`]);
-  t.is(blocks.at(-1)?.role, 'head');
+  t.deepEqual(
+    names.slice(1),
+    Array.from({ length: 16 }, (_, i) => `block_${i + 1}`),
+  );
+  t.deepEqual(
+    blocks.slice(17).map(({ role, name }) => `${role} ${name}`),
+    ['neck Conv_1', 'head edgeshift_head'],
+  );
   assertPartition(t, graph);
 });
 

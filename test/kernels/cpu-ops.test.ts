@@ -2,6 +2,7 @@ import test, { type ExecutionContext } from 'ava';
 import { kernels, type OpName } from '../../kernels/index.ts';
 import type { Kernel, KernelSample } from '../../kernels/kernel.ts';
 import { loadSimd } from '../../kernels/simd/simd.ts';
+import { productModels } from '../../models/onnx/products.ts';
 import { Arena } from '../../runtime/engine/cpu/arena.ts';
 import { MatrixProducts } from '../../runtime/engine/cpu/matrix-products.ts';
 import { bind } from '../../runtime/engine/cpu/operands.ts';
@@ -99,7 +100,7 @@ const cpuCheck = test.macro(async (t: ExecutionContext, { kernel, sample, change
   const drawn = drawCase(kernel, sample, seed, changes);
   const { forward, backward, buffers, arenaBytes } = stepsOf(drawn);
   const arena = new Arena({ buffers, arenaBytes } as Pick<Plan, 'buffers' | 'arenaBytes'> as Plan);
-  const products = await MatrixProducts.create(arena.memory, 1);
+  const products = await MatrixProducts.create(arena.memory, productModels(), 1);
   const machine = { arena, simd: await loadSimd(arena.memory), products };
   // Whatever is not written by the op must not be read as if it had been.
   arena.floats(0, arenaBytes / 4).fill(Number.NaN);

@@ -6,13 +6,13 @@ import type { ModelFile } from '../../models/onnx/model-file.ts';
 import {
   type AttributeInput,
   encodeModel,
+  type ModelProto,
   makeGraph,
   makeInt64Tensor,
   makeModel,
   makeNode,
   makeTensor,
   makeValueInfo,
-  type ModelProto,
   type NodeProto,
   type TensorProto,
 } from '../../models/onnx/proto.ts';
@@ -75,7 +75,12 @@ export class OnnxBuilder {
     return name;
   }
 
-  conv(name: string, x: string, channels: number, { kernel = 1, stride = 1, depthwise, bias }: ConvOptions = {}): string {
+  conv(
+    name: string,
+    x: string,
+    channels: number,
+    { kernel = 1, stride = 1, depthwise, bias }: ConvOptions = {},
+  ): string {
     const group = depthwise ? this.channels(x) : 1;
     const dims = [channels, this.channels(x) / group, kernel, kernel];
     const deviation = Math.sqrt(2 / elements(dims.slice(1)));

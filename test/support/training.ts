@@ -1,8 +1,9 @@
 /** @file Plans and engines for tests: everything a training run has around them, with plain defaults. */
 import type { ModelFile } from '../../models/onnx/model-file.ts';
 import { extractPrefix } from '../../models/onnx/prefix.ts';
+import { productModels } from '../../models/onnx/products.ts';
 import { CpuEngine } from '../../runtime/engine/cpu/cpu-engine.ts';
-import type { Engine, EngineInput, Preprocessing, Update } from '../../runtime/engine/engine.ts';
+import type { Engine, EngineInput, EngineModel, Preprocessing, Update } from '../../runtime/engine/engine.ts';
 import { ReferenceEngine } from '../../runtime/engine/reference/reference-engine.ts';
 import { elements, type Graph, shapeOf } from '../../runtime/graph/graph.ts';
 import type { Plan } from '../../runtime/plan/plan.ts';
@@ -35,10 +36,14 @@ export function parametersOf(graph: Graph): Map<string, Float32Array> {
   return new Map([...graph.parameters].map(([name, { data }]) => [name, data]));
 }
 
-/** The CPU engine; without a file it has no prefix session and takes features only, unless everything trains. */
-export function openCpu(plan: Plan, graph: Graph, file?: ModelFile): Promise<CpuEngine> {
+/** What an engine needs of a model; without a file it has no prefix, and takes features only unless everything trains. */
+export function engineModel(plan: Plan, graph: Graph, file?: ModelFile): EngineModel {
   const prefix = file ? extractPrefix(file, graph, plan.values.cut) : null;
-  return CpuEngine.create(plan, { parameters: parametersOf(graph), prefix, preprocessing: unitScale });
+  return { parameters: parametersOf(graph), prefix, products: productModels(), preprocessing: unitScale };
+}
+
+export function openCpu(plan: Plan, graph: Graph, file?: ModelFile): Promise<CpuEngine> {
+  return CpuEngine.create(plan, engineModel(plan, graph, file));
 }
 
 export function openReference(plan: Plan, graph: Graph): ReferenceEngine {

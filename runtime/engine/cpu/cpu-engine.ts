@@ -8,6 +8,7 @@ import { ExecutionError } from '../../errors.ts';
 import { elements } from '../../graph/graph.ts';
 import { PIXELS } from '../../plan/lifetimes.ts';
 import { optimizerStates, type Plan, type PlannedStep } from '../../plan/plan.ts';
+import { countCorrect, notFinite } from '../outcome.ts';
 import type { Engine, EngineInput, EngineModel, EngineStatistics, StepResult, Update } from '../engine.ts';
 import { Arena } from './arena.ts';
 import { MatrixProducts } from './matrix-products.ts';
@@ -33,7 +34,7 @@ export class CpuEngine implements Engine {
   static async create(plan: Plan, model: EngineModel): Promise<CpuEngine> {
     const arena = new Arena(plan);
     const simd: SimdKernels = await loadSimd(arena.memory);
-    const machine = { arena, simd, products: await MatrixProducts.create(arena.memory, plan.threads) };
+    const machine = { arena, simd, products: await MatrixProducts.create(arena.memory, model.products, plan.threads) };
     for (const { name, category } of plan.buffers) {
       if (category !== 'frozenWeights' && category !== 'trainableWeights') continue;
       const values = model.parameters.get(name);
@@ -171,23 +172,4 @@ const ADAM = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 } as const;
 
 function* parts(count: number, size: number): Generator<readonly [from: number, n: number]> {
   for (let from = 0; from < count; from += size) yield [from, Math.min(size, count - from)];
-}
-
-export function notFinite(loss: number): ExecutionError {
-  return new ExecutionError(
-    `the loss is ${loss}: training stops before this step changes anything\n` +
-      'Hint: lower the learning rate, or continue from the last checkpoint with a lower one',
-    { loss },
-  );
-}
-
-/** Rows of `logits` whose largest value is at the label; NaN counts as wrong. */
-export function countCorrect(logits: Float32Array, labels: Int32Array): number {
-  const classes = logits.length / labels.length;
-  let correct = 0;
-  labels.forEach((label, n) => {
-    const row = logits.subarray(n * classes, (n + 1) * classes);
-    if (row.every((value, c) => c === label || value < (row[label] ?? Number.NaN))) correct++;
-  });
-  return correct;
 }

@@ -3,46 +3,45 @@
  * shape. No weight is ever copied or transposed.
  */
 import { InferenceSession, Tensor } from 'onnxruntime-node';
-import { type AttributeInput, encodeModel, makeGraph, makeModel, makeNode, makeValueInfo } from '../../../models/onnx/proto.ts';
+import type { ProductModels } from '../../../models/onnx/products.ts';
+import { GarbageMeter } from '../../garbage.ts';
 import { sessionOptions } from './session-options.ts';
 
-/** onnxruntime-node copies every output once more; beyond this size that copy costs more than another call. */
-const OUTPUT_BYTES = 1 << 20;
+/** Copies of outputs, in bytes, after which they are collected. */
+const GARBAGE_BYTES = 2 << 20;
 
-interface Product {
-  readonly session: InferenceSession;
-  readonly attributes: Readonly<Record<string, AttributeInput>>;
-}
+/** onnxruntime-node copies every output once more; beyond this size that copy costs more than another call. */
+const OUTPUT_BYTES = 1 << 19;
 
 export class MatrixProducts {
-  readonly #nn: Product;
-  readonly #nt: Product;
-  readonly #tn: Product;
+  readonly #nn: InferenceSession;
+  readonly #nt: InferenceSession;
+  readonly #tnAdd: InferenceSession;
   readonly #memory: WebAssembly.Memory;
+  /** The copies that runs make of their outputs and nobody reads. */
+  readonly #copies = new GarbageMeter(GARBAGE_BYTES, 'minor');
 
-  private constructor(memory: WebAssembly.Memory, [nn, nt, tn]: readonly [Product, Product, Product]) {
+  private constructor(memory: WebAssembly.Memory, nn: InferenceSession, nt: InferenceSession, tnAdd: InferenceSession) {
     this.#memory = memory;
     this.#nn = nn;
     this.#nt = nt;
-    this.#tn = tn;
+    this.#tnAdd = tnAdd;
   }
 
-  static async create(memory: WebAssembly.Memory, threads: number): Promise<MatrixProducts> {
-    return new MatrixProducts(memory, [
-      await makeProduct({}, false, threads),
-      await makeProduct({ transB: 1 }, false, threads),
-      await makeProduct({ transA: 1 }, true, threads),
-    ]);
+  static async create(memory: WebAssembly.Memory, models: ProductModels, threads: number): Promise<MatrixProducts> {
+    const open = (model: Uint8Array) => InferenceSession.create(model, sessionOptions(threads));
+    return new MatrixProducts(memory, await open(models.nn), await open(models.nt), await open(models.tnAdd));
   }
 
   /** y[m, n] = a[m, k] b[k, n]; operands are byte offsets. */
   async nn(a: number, b: number, y: number, m: number, k: number, n: number): Promise<void> {
     const right = this.#tensor(b, k, n);
     for (const [from, rows] of chunks(m, n)) {
-      await this.#nn.session.run(
+      await this.#nn.run(
         { a: this.#tensor(a + 4 * from * k, rows, k), b: right },
         { y: this.#tensor(y + 4 * from * n, rows, n) },
       );
+      this.#copies.drop(4 * rows * n);
     }
   }
 
@@ -50,10 +49,11 @@ export class MatrixProducts {
   async nt(a: number, b: number, y: number, m: number, k: number, n: number): Promise<void> {
     const right = this.#tensor(b, n, k);
     for (const [from, rows] of chunks(m, n)) {
-      await this.#nt.session.run(
+      await this.#nt.run(
         { a: this.#tensor(a + 4 * from * k, rows, k), b: right },
         { y: this.#tensor(y + 4 * from * n, rows, n) },
       );
+      this.#copies.drop(4 * rows * n);
     }
   }
 
@@ -63,11 +63,12 @@ export class MatrixProducts {
    */
   async tnAdd(a: number, b: number, y: number, m: number, k: number, n: number): Promise<void> {
     const sum = this.#tensor(y, m, n);
-    await this.#tn.session.run({ a: this.#tensor(a, k, m), b: this.#tensor(b, k, n), c: sum }, { y: sum });
+    await this.#tnAdd.run({ a: this.#tensor(a, k, m), b: this.#tensor(b, k, n), c: sum }, { y: sum });
+    this.#copies.drop(4 * m * n);
   }
 
   async release(): Promise<void> {
-    for (const { session } of [this.#nn, this.#nt, this.#tn]) await session.release();
+    for (const session of [this.#nn, this.#nt, this.#tnAdd]) await session.release();
   }
 
   #tensor(offset: number, rows: number, columns: number): Tensor {
@@ -82,23 +83,4 @@ function* chunks(rows: number, columns: number): Generator<readonly [from: numbe
     const from = Math.floor((part * rows) / parts);
     yield [from, Math.floor(((part + 1) * rows) / parts) - from];
   }
-}
-
-async function makeProduct(
-  attributes: Readonly<Record<string, AttributeInput>>,
-  adds: boolean,
-  threads: number,
-): Promise<Product> {
-  const inputs = adds ? ['a', 'b', 'c'] : ['a', 'b'];
-  const model = makeModel({
-    irVersion: 8n,
-    opsetImport: [{ domain: '', version: 17n }],
-    graph: makeGraph({
-      name: 'product',
-      node: [makeNode('Gemm', 'product', inputs, ['y'], attributes)],
-      input: inputs.map((name) => makeValueInfo(name, [`${name}0`, `${name}1`])),
-      output: [makeValueInfo('y', ['y0', 'y1'])],
-    }),
-  });
-  return { session: await InferenceSession.create(encodeModel(model), sessionOptions(threads)), attributes };
 }

@@ -7,7 +7,7 @@ import type { Kernel } from '../../../kernels/kernel.ts';
 import { ExecutionError } from '../../errors.ts';
 import { elements } from '../../graph/graph.ts';
 import { gradientBuffer, optimizerStates, type Plan, type PlannedStep } from '../../plan/plan.ts';
-import { countCorrect, notFinite } from '../cpu/cpu-engine.ts';
+import { countCorrect, notFinite } from '../outcome.ts';
 import type { Engine, EngineInput, EngineStatistics, Preprocessing, StepResult, Update } from '../engine.ts';
 
 type Values = Map<string, Float64Array>;

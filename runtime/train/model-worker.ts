@@ -1,0 +1,73 @@
+/**
+ * @file The model's side of a run, in a thread that ends when it has answered: reading ONNX needs a parser, a graph and every
+ * weight, and none of that should stay beside the arena.
+ */
+import { parentPort, workerData } from 'node:worker_threads';
+import { exportModel } from '../../models/onnx/export.ts';
+import { readModelFile } from '../../models/onnx/model-file.ts';
+import { extractPrefix } from '../../models/onnx/prefix.ts';
+import { productModels } from '../../models/onnx/products.ts';
+import { readDelta } from '../delta/delta.ts';
+import { describeError } from '../engine/worker-error.ts';
+import { UsageError } from '../errors.ts';
+import type { Plan } from '../plan/plan.ts';
+import { requireFit } from '../plan/search.ts';
+import type { ExportTask, ModelTask, PreparedModel, PrepareTask } from './model-thread.ts';
+import { modelImageSize, planParameters, prepareTraining, trainedNames } from './prepare.ts';
+
+async function prepare({ config, classes, plan: saved }: PrepareTask): Promise<PreparedModel> {
+  const { model, graph, request, drop, plan: found } = await prepareTraining(config, classes.length);
+  const plan = saved ?? found;
+  checkSaved(plan, found);
+  requireFit(graph, request, plan);
+  const preprocessing = config.preprocessing ?? model.preprocessing;
+  const learnt = trainedNames(graph, plan).flatMap((name) => {
+    const parameter = graph.parameters.get(name);
+    return parameter ? [{ name, origin: parameter.origin }] : [];
+  });
+  return {
+    plan,
+    learnt,
+    engine: {
+      parameters: planParameters(graph, plan),
+      prefix: extractPrefix(model.file, graph, plan.values.cut),
+      products: productModels(),
+      preprocessing,
+    },
+    delta: { base: model.file.sha256, imageSize: model.imageSize, classes, preprocessing, drop },
+  };
+}
+
+/** A saved plan is replayed only for what it was made for. */
+function checkSaved(saved: Plan, found: Plan): void {
+  const same = (key: (plan: Plan) => unknown): boolean => key(saved) === key(found);
+  const text = (plan: Plan): string =>
+    `${plan.classes} classes at ${plan.model.imageSize} px, --batch ${plan.batch} --optimizer ${plan.optimizer}, model ${plan.model.sha256}`;
+  if (same(text)) return;
+  throw new UsageError(`the saved plan is for ${text(saved)}; this run has ${text(found)}`);
+}
+
+async function writeExport({ model, delta, path }: ExportTask): Promise<null> {
+  await exportModel(await readModelFile(model), await readDelta(delta), path);
+  return null;
+}
+
+async function perform(task: ModelTask): Promise<unknown> {
+  switch (task.kind) {
+    case 'size':
+      return modelImageSize(task.config);
+    case 'prepare':
+      return prepare(task);
+    case 'export':
+      return writeExport(task);
+  }
+}
+
+try {
+  const result = await perform(workerData as ModelTask);
+  const { parameters, prefix } = (result as Partial<PreparedModel> | null)?.engine ?? { parameters: new Map(), prefix: null };
+  const moved = [...parameters.values(), ...(prefix ? [prefix] : [])].map(({ buffer }) => buffer as ArrayBuffer);
+  parentPort?.postMessage({ result }, [...new Set(moved)]);
+} catch (error) {
+  parentPort?.postMessage({ error: describeError(error) });
+}

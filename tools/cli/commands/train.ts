@@ -1,0 +1,75 @@
+/** @file `edgeshift train`: progress on stderr, the result on stdout. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { DataError, UsageError } from '../../../runtime/errors.ts';
+import { bytesText } from '../../../runtime/plan/bytes-text.ts';
+import type { Plan } from '../../../runtime/plan/plan.ts';
+import { resumeTraining, type TrainHooks, type TrainResult, train } from '../../../runtime/train/train.ts';
+import { type Flags, textFlag } from '../flags.ts';
+import { trainOptions } from '../plan-flags.ts';
+import { TrainProgress } from '../train-progress.ts';
+
+export async function run([model]: readonly string[], flags: Flags): Promise<number> {
+  const progress = new TrainProgress();
+  const stop = new AbortController();
+  const interrupt = (signal: NodeJS.Signals): void => {
+    progress.line(`${signal}: finishing this step and writing a checkpoint`);
+    stop.abort();
+  };
+  process.once('SIGINT', interrupt);
+  process.once('SIGTERM', interrupt);
+  const savedPlan = textFlag(flags, 'plan');
+  const hooks: TrainHooks = {
+    onEvent: (event) => progress.show(event),
+    signal: stop.signal,
+    ...(savedPlan !== undefined && { plan: await readPlan(savedPlan) }),
+  };
+  try {
+    const result = await start(model, flags, hooks);
+    progress.done();
+    if (flags.json === true) console.log(JSON.stringify(result));
+    else process.stdout.write(resultText(result));
+    return 0;
+  } finally {
+    progress.done();
+    process.off('SIGINT', interrupt);
+    process.off('SIGTERM', interrupt);
+  }
+}
+
+function start(model: string | undefined, flags: Flags, hooks: TrainHooks): Promise<TrainResult> {
+  const folder = textFlag(flags, 'run');
+  if (flags.resume !== true) return train(trainOptions(model, flags, folder ?? defaultRun()), hooks);
+  if (folder === undefined) throw new UsageError('--resume needs --run <folder>');
+  return resumeTraining(folder, hooks);
+}
+
+const defaultRun = (): string => join('runs', new Date().toISOString().slice(0, 19).replace(/:/g, '-'));
+
+async function readPlan(path: string): Promise<Plan> {
+  try {
+    const plan = JSON.parse(await readFile(path, 'utf8')) as Plan;
+    if (plan.version === 1 && Array.isArray(plan.steps)) return plan;
+    throw new Error('no version 1 plan');
+  } catch (cause) {
+    throw new DataError(`"${path}" is not a saved plan: ${(cause as Error).message}`, { path }, { cause });
+  }
+}
+
+function resultText(result: TrainResult): string {
+  const percent = (share: number | null): string => (share === null ? '-' : `${(100 * share).toFixed(1)} %`);
+  const rows: readonly [string, string][] = [
+    ['accuracy before', percent(result.accuracyBefore)],
+    ['accuracy after', percent(result.accuracyAfter)],
+    ['training accuracy', percent(result.trainAccuracy)],
+    ['steps', `${result.steps}, median ${result.stepMillis.p50.toFixed(1)} ms`],
+    ['arena planned', `${result.plannedPeakBytes} B`],
+    ['arena high water', `${result.arenaHighWaterBytes} B`],
+    ['process planned', bytesText(result.plannedTotalBytes)],
+    ['process peak', bytesText(result.maxRssBytes)],
+    ['delta', result.delta ?? '-'],
+    ['exported model', result.export ?? '-'],
+  ];
+  const note = result.interrupted ? `interrupted; continue with --resume --run ${result.run}\n` : '';
+  return `${rows.map(([label, value]) => `${label.padEnd(18)}${value}`).join('\n')}\n${note}`;
+}

@@ -1,0 +1,106 @@
+/** @file Options that several commands share, and their values as the library wants them. */
+import type { Command } from 'commander';
+import { UsageError } from '../../runtime/errors.ts';
+
+/** What commander hands over: strings, true, or nothing. */
+export type Flags = Readonly<Record<string, string | boolean | undefined>>;
+
+export function addModelOptions(command: Command): Command {
+  return command
+    .option('--image-size <px>', "side of the images (default: the model's, or 224)")
+    .option('--normalize <how>', "0-1, -1-1, 0-255 or imagenet (default: the model file's, or 0-1)");
+}
+
+export function addDataOptions(command: Command): Command {
+  return command
+    .option('--data <folder>', 'images as folder/class/*.jpg, or a folder of idx files')
+    .option('--fit <how>', 'how images become square: fill, cover or contain', 'fill')
+    .option('--strict', 'fail on files that are no images instead of skipping them')
+    .option('--limit <n>', 'images to take at most');
+}
+
+export function addPlanOptions(command: Command): Command {
+  return command
+    .option('--scheme <name>', 'what learns: head, shifts or mobiletl')
+    .option('--blocks <k>', 'top blocks that learn, or auto: as many as fit')
+    .option('--device <name>', 'device profile: a name, a path, or this-machine')
+    .option('--budget <size>', "memory cap of the whole process, such as 256MiB (default: the device's)")
+    .option('--batch <n>', 'images a step')
+    .option('--micro-batch <n>', 'images a pass, or auto: as many as fit')
+    .option('--optimizer <name>', 'sgd, adam or adamw')
+    .option('--threads <n>', 'threads')
+    .option('--label-smoothing <s>', 'probability spread over all classes')
+    .option('--derivative <bit>', 'bit kept of a clipped activation: exact or sign')
+    .option('--head <how>', 'auto, new or keep')
+    .option('--drop <layers>', "layers to drop for a new head, separated by commas (default: the model file's, or the last)")
+    .option('--seed <n>', 'seed of everything random');
+}
+
+export function addTrainOptions(command: Command): Command {
+  return command
+    .option('--run <folder>', 'run folder (default: runs/<time>)')
+    .option('--resume', 'continue the run in --run exactly where its last checkpoint stands')
+    .option('--plan <file>', 'replay a saved plan')
+    .option('--test <folder>', "held-out images (default: the data's own, or the validation split)")
+    .option('--test-limit <n>', 'test images to take at most')
+    .option('--validation <share>', 'share of the images set aside')
+    .option('--epochs <n>', 'passes over the images')
+    .option('--max-steps <n>', 'stop after this many steps')
+    .option('--lr <rate>', 'learning rate of everything')
+    .option('--lr-head <rate>', 'of the head')
+    .option('--lr-weights <rate>', "of the blocks' weights")
+    .option('--lr-norms <rate>', "of the norms' shifts and scales")
+    .option('--momentum <m>', "SGD's momentum")
+    .option('--weight-decay <d>', 'not applied to norms')
+    .option('--schedule <name>', 'cosine or constant')
+    .option('--warmup <steps>', 'steps of linear warm-up')
+    .option('--patience <epochs>', 'stop after this many epochs without a better validation accuracy')
+    .option('--augment <list>', 'such as flip,shift:6,crop:0.8,colour:0.2, or none')
+    .option('--checkpoint-steps <n>', 'steps between checkpoints')
+    .option('--no-cache', 'do not keep features of the frozen part on disk')
+    .option('--no-export', 'write the delta only');
+}
+
+/** Value of a numeric option; undefined if it was not given. @throws UsageError */
+export function numberFlag(flags: Flags, key: string): number | undefined {
+  const text = flags[key];
+  if (text === undefined) return undefined;
+  const value = typeof text === 'string' && text.trim() !== '' ? Number(text) : Number.NaN;
+  if (Number.isFinite(value)) return value;
+  throw new UsageError(`${optionName(key)} must be a number: ${JSON.stringify(text)}`);
+}
+
+/** A number or the word `auto`. */
+export function numberOrAuto(flags: Flags, key: string): number | 'auto' | undefined {
+  return flags[key] === 'auto' ? 'auto' : numberFlag(flags, key);
+}
+
+/** One of a few words; undefined if it was not given. @throws UsageError */
+export function choiceFlag<T extends string>(flags: Flags, key: string, choices: readonly T[]): T | undefined {
+  const value = flags[key];
+  if (value === undefined) return undefined;
+  const found = choices.find((choice) => choice === value);
+  if (found !== undefined) return found;
+  throw new UsageError(`${optionName(key)} must be one of ${choices.join(', ')}: ${JSON.stringify(value)}`);
+}
+
+export function textFlag(flags: Flags, key: string): string | undefined {
+  const value = flags[key];
+  return typeof value === 'string' ? value : undefined;
+}
+
+export function listFlag(flags: Flags, key: string): readonly string[] | undefined {
+  return textFlag(flags, key)
+    ?.split(',')
+    .map((item) => item.trim())
+    .filter((item) => item !== '');
+}
+
+const optionName = (key: string): string => `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+
+/** Removes what was not given, so that defaults hold. */
+export function given<T extends Record<string, unknown>>(values: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as {
+    [K in keyof T]?: Exclude<T[K], undefined>;
+  };
+}

@@ -1,0 +1,72 @@
+/** @file Planning and training options from the command line. */
+import { preprocessingNamed } from '../../models/onnx/preprocessing.ts';
+import { UsageError } from '../../runtime/errors.ts';
+import { parseBytes } from '../../runtime/plan/bytes-text.ts';
+import { optimizerNames } from '../../runtime/plan/plan.ts';
+import { schemeNames } from '../../runtime/scheme/names.ts';
+import { defaults, type TrainOptions } from '../../runtime/train/options.ts';
+import { scheduleNames } from '../../runtime/train/schedule.ts';
+import { choiceFlag, type Flags, given, listFlag, numberFlag, numberOrAuto, textFlag } from './flags.ts';
+
+/** Everything `plan` and `train` have in common. */
+export function planOptions(flags: Flags): Partial<TrainOptions> {
+  const budget = textFlag(flags, 'budget');
+  const normalize = textFlag(flags, 'normalize');
+  return given({
+    scheme: choiceFlag(flags, 'scheme', schemeNames),
+    blocks: numberOrAuto(flags, 'blocks'),
+    derivative: choiceFlag(flags, 'derivative', ['exact', 'sign'] as const),
+    device: textFlag(flags, 'device'),
+    budgetBytes: budget === undefined ? undefined : parseBytes('--budget', budget),
+    batch: numberFlag(flags, 'batch'),
+    microBatch: numberOrAuto(flags, 'microBatch'),
+    optimizer: choiceFlag(flags, 'optimizer', optimizerNames),
+    threads: numberFlag(flags, 'threads'),
+    labelSmoothing: numberFlag(flags, 'labelSmoothing'),
+    seed: numberFlag(flags, 'seed'),
+    imageSize: numberFlag(flags, 'imageSize'),
+    drop: listFlag(flags, 'drop'),
+    head: choiceFlag(flags, 'head', ['auto', 'new', 'keep'] as const),
+    preprocessing: normalize === undefined ? undefined : preprocessingNamed(normalize),
+  });
+}
+
+/** @throws UsageError if the data or the model are missing */
+export function trainOptions(model: string | undefined, flags: Flags, run: string): TrainOptions {
+  const data = textFlag(flags, 'data');
+  if (model === undefined || data === undefined) {
+    throw new UsageError('train needs a model and --data <folder> (or --resume --run <folder>)');
+  }
+  const rate = numberFlag(flags, 'lr');
+  const learningRate = {
+    head: numberFlag(flags, 'lrHead') ?? rate ?? defaults.learningRate.head,
+    weights: numberFlag(flags, 'lrWeights') ?? rate ?? defaults.learningRate.weights,
+    norms: numberFlag(flags, 'lrNorms') ?? rate ?? defaults.learningRate.norms,
+  };
+  return {
+    model,
+    data,
+    run,
+    ...planOptions(flags),
+    ...given({
+      test: textFlag(flags, 'test'),
+      validation: numberFlag(flags, 'validation'),
+      learningRate,
+      momentum: numberFlag(flags, 'momentum'),
+      weightDecay: numberFlag(flags, 'weightDecay'),
+      schedule: choiceFlag(flags, 'schedule', scheduleNames),
+      warmupSteps: numberFlag(flags, 'warmup'),
+      epochs: numberFlag(flags, 'epochs'),
+      maxSteps: numberFlag(flags, 'maxSteps'),
+      patience: numberFlag(flags, 'patience'),
+      augment: textFlag(flags, 'augment'),
+      fit: choiceFlag(flags, 'fit', ['fill', 'cover', 'contain'] as const),
+      strict: flags.strict === true,
+      limit: numberFlag(flags, 'limit'),
+      testLimit: numberFlag(flags, 'testLimit'),
+      checkpointSteps: numberFlag(flags, 'checkpointSteps'),
+      cacheFeatures: flags.cache !== false,
+      exportModel: flags.export !== false,
+    }),
+  };
+}
