@@ -52,16 +52,14 @@ function decodeFloats(tensor: TensorProto): Float32Array {
   }
 }
 
-/** Writes float32 values into a tensor, in the tensor's own type. */
+/** Writes float32 values into a tensor, in the tensor's own type. Float32 tensors keep a view of `values`. */
 export function setFloatData(tensor: TensorProto, values: Float32Array): void {
-  const bytes = new Uint8Array(values.length * (tensor.dataType === DataType.DOUBLE ? 8 : 4));
   tensor.floatData = [];
   tensor.doubleData = [];
   tensor.int32Data = [];
   switch (tensor.dataType) {
     case DataType.DOUBLE:
-      new Float64Array(bytes.buffer).set(values);
-      tensor.rawData = bytes;
+      tensor.rawData = new Uint8Array(Float64Array.from(values).buffer);
       return;
     case DataType.FLOAT16:
       tensor.rawData = new Uint8Array(Uint16Array.from(values, toHalf).buffer);
@@ -72,8 +70,7 @@ export function setFloatData(tensor: TensorProto, values: Float32Array): void {
       return;
     }
     default:
-      new Float32Array(bytes.buffer).set(values);
-      tensor.rawData = bytes;
+      tensor.rawData = new Uint8Array(values.buffer as ArrayBuffer, values.byteOffset, values.byteLength);
   }
 }
 

@@ -98,11 +98,17 @@ export async function readTensors(path: string): Promise<TensorFile> {
     if (to > data.length || to - from !== 4 * count) {
       throw fail(`tensor "${name}" [${entry.shape}] should lie at ${from} to ${to} of ${data.length} data bytes`);
     }
-    tensors.set(name, { name, shape: entry.shape, data: new Float32Array(new Uint8Array(data.subarray(from, to)).buffer) });
+    tensors.set(name, { name, shape: entry.shape, data: floats(data.subarray(from, to)) });
   }
   const texts = metadata as Record<string, string>;
   const { [CHECKSUM]: expected, ...rest } = texts;
   const actual = createHash('sha256').update(data).digest('hex');
   if (expected !== undefined && expected !== actual) throw fail(`its data are damaged (sha256 ${actual}, expected ${expected})`);
   return { metadata: rest, tensors };
+}
+
+/** The bytes as floats: a view where they are aligned, as in every file written here, else a copy. */
+function floats(bytes: Uint8Array): Float32Array {
+  const aligned = bytes.byteOffset % 4 === 0 ? bytes : new Uint8Array(bytes);
+  return new Float32Array(aligned.buffer, aligned.byteOffset, aligned.byteLength / 4);
 }

@@ -4,17 +4,18 @@ import { releaseGarbage } from '../garbage.ts';
 import { CpuEngine } from './cpu/cpu-engine.ts';
 import type { EngineInput, EngineModel, Update } from './engine.ts';
 import { describeError } from './worker-error.ts';
-import { type EngineAnswer, type EngineCall, type EngineSetup, READY } from './worker-engine.ts';
+import { type EngineAnswer, type EngineCall, type EngineSetup, READY, type SharedInput } from './worker-engine.ts';
 
-const { plan, pixels } = workerData as EngineSetup;
+const { plan, shared } = workerData as EngineSetup;
 let model: EngineModel | null = (workerData as EngineSetup).model;
-const shared = new Uint8Array(pixels);
 
 const answer = (message: EngineAnswer, moved: readonly ArrayBuffer[] = []): void =>
   parentPort?.postMessage(message, moved);
 
-/** Images were left in the shared buffer. */
-const unshare = (input: EngineInput): EngineInput => (input.features ? input : { ...input, images: shared });
+/** The input that the main thread left in the shared buffer. */
+function unshare({ count, holds }: SharedInput): EngineInput {
+  return holds === 'images' ? { count, images: new Uint8Array(shared) } : { count, features: new Float32Array(shared) };
+}
 
 async function execute(engine: CpuEngine, { method, args }: EngineCall): Promise<unknown> {
   const [first, second, third] = args;
@@ -24,13 +25,13 @@ async function execute(engine: CpuEngine, { method, args }: EngineCall): Promise
     case 'write':
       return engine.write(first as string, second as Float32Array);
     case 'features':
-      return engine.features(shared, first as number);
+      return engine.features(new Uint8Array(shared), (first as SharedInput).count);
     case 'forward':
-      return engine.forward(unshare(first as EngineInput));
+      return engine.forward(unshare(first as SharedInput));
     case 'gradients':
-      return engine.gradients(unshare(first as EngineInput), second as Int32Array);
+      return engine.gradients(unshare(first as SharedInput), second as Int32Array);
     case 'step':
-      return engine.step(unshare(first as EngineInput), second as Int32Array, third as Update);
+      return engine.step(unshare(first as SharedInput), second as Int32Array, third as Update);
     case 'statistics':
       return engine.statistics();
     case 'close':

@@ -21,11 +21,17 @@ export type EngineAnswer =
   | { readonly id: number; readonly result: unknown }
   | { readonly id: number; readonly error: WorkerError };
 
-/** What the worker starts with; pixels travel through `pixels`, shared between both threads. */
+/** What the worker starts with; a batch travels through `shared`, which both threads see. */
 export interface EngineSetup {
   readonly plan: Plan;
   readonly model: EngineModel;
-  readonly pixels: SharedArrayBuffer;
+  readonly shared: SharedArrayBuffer;
+}
+
+/** An input whose data lie in the shared buffer. */
+export interface SharedInput {
+  readonly count: number;
+  readonly holds: 'images' | 'features';
 }
 
 /** Call number of the answer that says the engine is ready. */
@@ -34,13 +40,13 @@ export const READY = 0;
 export class WorkerEngine implements Engine {
   readonly plan: Plan;
   readonly #worker: Worker;
-  readonly #pixels: Uint8Array;
+  readonly #shared: SharedArrayBuffer;
   readonly #waiting = new Map<number, { resolve: (value: never) => void; reject: (error: Error) => void }>();
   #lastId = READY;
 
   private constructor(setup: EngineSetup) {
     this.plan = setup.plan;
-    this.#pixels = new Uint8Array(setup.pixels);
+    this.#shared = setup.shared;
     const { parameters, prefix } = setup.model;
     const moved = [...parameters.values(), ...(prefix ? [prefix] : [])].map(({ buffer }) => buffer);
     this.#worker = new Worker(new URL('./engine-worker.js', import.meta.url), {
@@ -56,8 +62,11 @@ export class WorkerEngine implements Engine {
 
   /** Starts the engine. The arrays of `model` are moved into the worker and are empty here afterwards. */
   static async create(plan: Plan, model: EngineModel): Promise<WorkerEngine> {
-    const size = plan.model.imageSize;
-    const engine = new WorkerEngine({ plan, model, pixels: new SharedArrayBuffer(plan.batch * 3 * size * size) });
+    const cut = plan.buffers.find(({ name }) => name === plan.values.cut);
+    const imageBytes = 3 * plan.model.imageSize ** 2;
+    // Pages that no batch reaches are never resident, so the larger of both costs nothing where it is not used.
+    const shared = new SharedArrayBuffer(plan.batch * Math.max(imageBytes, cut?.bytesPerImage ?? 0));
+    const engine = new WorkerEngine({ plan, model, shared });
     await new Promise<void>((resolve, reject) => engine.#waiting.set(READY, { resolve, reject }));
     return engine;
   }
@@ -71,8 +80,7 @@ export class WorkerEngine implements Engine {
   }
 
   features(images: Uint8Array, count: number): Promise<Float32Array> {
-    this.#pixels.set(images);
-    return this.#call('features', [count]);
+    return this.#call('features', [this.#share({ count, images })]);
   }
 
   forward(input: EngineInput): Promise<Float32Array> {
@@ -97,11 +105,10 @@ export class WorkerEngine implements Engine {
     await this.#worker.terminate();
   }
 
-  /** Images go into the shared buffer, everything else is copied into the message. */
-  #share({ count, images, features }: EngineInput): EngineInput {
-    if (features) return { count, features };
-    if (images) this.#pixels.set(images);
-    return { count };
+  #share({ count, images, features }: EngineInput): SharedInput {
+    if (features) new Float32Array(this.#shared, 0, features.length).set(features);
+    else if (images) new Uint8Array(this.#shared, 0, images.length).set(images);
+    return { count, holds: features ? 'features' : 'images' };
   }
 
   #call<T>(method: EngineMethod, args: readonly unknown[]): Promise<T> {

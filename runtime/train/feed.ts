@@ -1,5 +1,6 @@
 /** @file What the engine is fed: augmented images, or their cached features. */
 import type { Engine, EngineInput } from '../engine/engine.ts';
+import { GarbageMeter } from '../garbage.ts';
 import { type Augmentation, applyAugment, drawAugment, noAugmentation, variantOf } from './data/augment.ts';
 import { batches, batchesPerEpoch, epochOrder } from './data/batches.ts';
 import type { Dataset } from './data/dataset.ts';
@@ -45,6 +46,9 @@ export async function* feed(
   }
 }
 
+/** Features from the engine, in bytes, that may wait to be collected. */
+const COMPUTED_BYTES = 4 << 20;
+
 class FeatureLoader {
   readonly #engine: Engine;
   readonly #dataset: Dataset;
@@ -53,6 +57,9 @@ class FeatureLoader {
   readonly #size: number;
   readonly #pixels: Uint8Array;
   readonly #raw: Uint8Array;
+  /** One batch, used again for each. */
+  readonly #features: Float32Array;
+  readonly #computed = new GarbageMeter(COMPUTED_BYTES, 'major');
 
   constructor(engine: Engine, dataset: Dataset, options: FeedOptions, cache: FeatureCache) {
     const bytes = dataset.imageSize ** 2 * 3;
@@ -63,9 +70,10 @@ class FeatureLoader {
     this.#size = featureElements(engine);
     this.#pixels = new Uint8Array(options.batch * bytes);
     this.#raw = new Uint8Array(bytes);
+    this.#features = new Float32Array(options.batch * this.#size);
   }
 
-  /** Features of the samples, in order; missing ones are computed together and kept. */
+  /** Features of the samples, in order, valid until the next call; missing ones are computed together and kept. */
   async load(samples: Uint32Array): Promise<Float32Array> {
     const variants = Array.from(samples, (sample) => this.#variant(sample));
     const missing = variants.flatMap((variant, i) => (this.#cache.has(samples[i] ?? 0, variant) ? [] : [i]));
@@ -79,8 +87,9 @@ class FeatureLoader {
         const features = computed.subarray(slot * this.#size, (slot + 1) * this.#size);
         await this.#cache.put(samples[i] ?? 0, variants[i] ?? 0, features);
       }
+      this.#computed.drop(computed.byteLength);
     }
-    const features = new Float32Array(samples.length * this.#size);
+    const features = this.#features.subarray(0, samples.length * this.#size);
     for (const [i, sample] of samples.entries()) {
       await this.#cache.get(sample, variants[i] ?? 0, features.subarray(i * this.#size, (i + 1) * this.#size));
     }

@@ -101,6 +101,12 @@ test('the cut is the smallest tensor inside the lowest trained block', (t) => {
   t.is(differentiate(bottlenecks(1), new Set(['b1/n3/shift'])).cut, 'image');
 });
 
+test('of tensors of one size the latest is the cut', (t) => {
+  const b = new GraphBuilder([8, 8, 3]);
+  b.head(b.norm('norm2', b.conv('conv2', b.norm('norm1', b.conv('conv1', 'image', 4), relu), 4), relu), 3);
+  t.is(differentiate(b.build(), new Set(['norm2/shift'])).cut, 'conv2');
+});
+
 test('ops that cannot be trained are named all at once, and do no harm below the cut', (t) => {
   const b = new GraphBuilder([8, 8, 3]);
   let x = b.norm('norm0', b.conv('conv0', 'image', 4), relu);

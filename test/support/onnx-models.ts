@@ -144,6 +144,13 @@ export class OnnxBuilder {
   }
 }
 
+/** Convolution, norm, ReLU6, pool and a fully connected layer, as every exporter writes them. */
+export function plainNet(options: OnnxOptions = {}): OnnxBuilder {
+  const b = new OnnxBuilder(options);
+  b.head(b.relu6('relu6', b.norm('norm', b.conv('conv', 'image', 8, { kernel: 3, stride: 2 }))), 5);
+  return b;
+}
+
 /** A model as if it had been read from disk. */
 export function modelFile(proto: ModelProto): ModelFile {
   const sha256 = createHash('sha256').update(encodeModel(proto)).digest('hex');
