@@ -1,22 +1,26 @@
 /** @file A delta written back into the user's ONNX file: same structure, same names, learnt values. */
+
+import { writeAtomically } from '../../runtime/delta/atomic-file.ts';
 import type { Delta } from '../../runtime/delta/delta.ts';
 import { hasNewHead, requireBase } from '../../runtime/delta/delta.ts';
-import { writeAtomically } from '../../runtime/delta/atomic-file.ts';
 import { DeltaError, ModelError } from '../../runtime/errors.ts';
 import { elements, type Graph, shapeOf } from '../../runtime/graph/graph.ts';
 import { firstDropped, HEAD } from '../../runtime/graph/head.ts';
-import { importGraph } from './import.ts';
-import { type ModelFile, weightTensors } from './model-file.ts';
+import { METADATA } from './metadata.ts';
+import type { ModelFile } from './model-file.ts';
+import { importWithProbes } from './open-model.ts';
 import { ancestors } from './prefix.ts';
-import { encodeModel, type GraphProto, makeNode, makeTensor, makeValueInfo, type ModelProto, type NodeProto } from './proto.ts';
+import {
+  encodeModel,
+  type GraphProto,
+  type ModelProto,
+  makeNode,
+  makeTensor,
+  makeValueInfo,
+  type NodeProto,
+  tensorDims,
+} from './proto.ts';
 import { setFloatData } from './tensor-data.ts';
-
-/** Metadata keys that edgeshift reads from and writes into ONNX files. */
-export const METADATA = {
-  preprocessing: 'edgeshift.preprocessing',
-  dropLayers: 'edgeshift.drop_layers',
-  classes: 'edgeshift.classes',
-} as const;
 
 /**
  * Writes the base model with a delta applied. `file` is changed in memory and must not be used afterwards.
@@ -24,7 +28,7 @@ export const METADATA = {
  */
 export async function exportModel(file: ModelFile, delta: Delta, path: string): Promise<void> {
   requireBase(delta, file);
-  const graph = importGraph(file, delta.imageSize).graph;
+  const graph = await importWithProbes(file, delta.imageSize);
   const proto = mergeDelta(file, graph, delta);
   await writeAtomically(path, [encodeModel(proto)]);
 }
@@ -32,8 +36,8 @@ export async function exportModel(file: ModelFile, delta: Delta, path: string): 
 function mergeDelta(file: ModelFile, graph: Graph, delta: Delta): ModelProto {
   const { proto } = file;
   const source = proto.graph as GraphProto;
-  const weights = new Map(weightTensors(proto).map((tensor) => [tensor.name, tensor]));
-  // A Constant node's tensor is known by the node's output.
+  const weights = new Map(source.initializer.map((tensor) => [tensor.name, tensor]));
+  // A Constant node's tensor is known by the node's output, whatever its own name is.
   for (const node of source.node) {
     const [value] = node.opType === 'Constant' ? node.attribute.flatMap(({ t }) => (t ? [t] : [])) : [];
     if (value) weights.set(node.output[0] ?? '', value);
@@ -41,7 +45,16 @@ function mergeDelta(file: ModelFile, graph: Graph, delta: Delta): ModelProto {
   for (const { name, data } of delta.tensors.values()) {
     if (name === HEAD.weight || name === HEAD.bias) continue;
     const tensor = weights.get(name);
-    if (!tensor) throw new DeltaError(`the delta holds "${name}", which "${file.path}" does not have`, { tensor: name });
+    if (!tensor)
+      throw new DeltaError(`the delta holds "${name}", which "${file.path}" does not have`, { tensor: name });
+    if (elements(tensorDims(tensor)) !== data.length) {
+      throw new DeltaError(
+        `the delta holds "${name}" with ${data.length} values, "${file.path}" has [${tensorDims(tensor)}]`,
+        {
+          tensor: name,
+        },
+      );
+    }
     setFloatData(tensor, data);
   }
   if (hasNewHead(delta)) replaceHeadNodes(source, graph, delta);
@@ -67,7 +80,9 @@ function replaceHeadNodes(source: GraphProto, graph: Graph, delta: Delta): void 
   const added: NodeProto[] = [
     ...(flat === below ? [] : [makeNode('Flatten', `${HEAD.node}.flatten`, [below], [flat], { axis: 1 })]),
     makeNode('Gemm', HEAD.node, [flat, HEAD.weight, HEAD.bias], [logits], { transB: 1 }),
-    ...(graph.tail === 'softmax' ? [makeNode('Softmax', `${HEAD.node}.softmax`, [logits], [output.name], { axis: 1 })] : []),
+    ...(graph.tail === 'softmax'
+      ? [makeNode('Softmax', `${HEAD.node}.softmax`, [logits], [output.name], { axis: 1 })]
+      : []),
   ];
   const used = new Set(kept.flatMap(({ input }) => input));
   source.node = [...kept, ...added];

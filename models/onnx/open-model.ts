@@ -1,8 +1,8 @@
 /** @file An ONNX file, ready to plan and train. */
 import type { Preprocessing } from '../../runtime/engine/engine.ts';
 import { type Graph, shapeOf } from '../../runtime/graph/graph.ts';
-import { METADATA } from './export.ts';
 import { importGraph } from './import.ts';
+import { METADATA } from './metadata.ts';
 import { type ModelFile, readModelFile } from './model-file.ts';
 import { preprocessings } from './preprocessing.ts';
 
@@ -47,7 +47,7 @@ export async function openModel(path: string, options: OpenModelOptions = {}): P
 }
 
 /** Imports again with shapes from onnxruntime as long as rules miss some. */
-async function importWithProbes(file: ModelFile, imageSize: number | undefined): Promise<Graph> {
+export async function importWithProbes(file: ModelFile, imageSize: number | undefined): Promise<Graph> {
   const probed = new Map<string, readonly number[]>();
   for (;;) {
     const { graph, unknown } = importGraph(file, imageSize, probed);

@@ -1,6 +1,6 @@
 /** @file Files that are there whole or not at all. */
-import { type FileHandle, open, rename, rm } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { type FileHandle, open, readdir, rename, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { DataError, EdgeshiftError } from '../errors.ts';
 
 /**
@@ -26,15 +26,34 @@ export async function writeAtomically(
     await syncFolder(dirname(path));
   } catch (cause) {
     await rm(temporary, { force: true });
-    if (cause instanceof EdgeshiftError) throw cause;
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    const full = (cause as { code?: string }).code === 'ENOSPC';
-    throw new DataError(
-      `cannot write "${path}": ${reason}${full ? '\nHint: the disk is full; what was there before is unchanged' : ''}`,
-      { path },
-      { cause },
-    );
+    throw cause instanceof EdgeshiftError ? cause : diskError(path, cause);
   }
+}
+
+/** What the system said when it refused to write. */
+export function diskError(path: string, cause: unknown): DataError {
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  const full = (cause as { code?: string }).code === 'ENOSPC';
+  const hint = full ? '\nHint: the disk is full; what was there before is unchanged' : '';
+  return new DataError(`cannot write "${path}": ${reason}${hint}`, { path }, { cause });
+}
+
+/** Removes what killed processes left of `writeAtomically` in a folder that nobody writes to now. */
+export async function removeTemporaries(folder: string): Promise<void> {
+  const names = await readdir(folder).catch(() => [] as string[]);
+  for (const name of names) if (/\.\d+\.tmp$/.test(name)) await rm(join(folder, name), { force: true });
+}
+
+/**
+ * Writes all bytes at a place of a file and gives their number. A single call of the system may write fewer, as on a disk
+ * that is nearly full.
+ */
+export async function writeAll(file: FileHandle, bytes: Uint8Array, position: number): Promise<number> {
+  let done = 0;
+  while (done < bytes.length) {
+    done += (await file.write(bytes, done, bytes.length - done, position + done)).bytesWritten;
+  }
+  return done;
 }
 
 async function syncFolder(folder: string): Promise<void> {

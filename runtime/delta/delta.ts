@@ -2,8 +2,9 @@
  * @file What was learnt, as a small file: the trained tensors in the user's own layout, the base model they belong to, and how
  * its head was replaced.
  */
-import { DeltaError } from '../errors.ts';
+
 import type { Preprocessing } from '../engine/engine.ts';
+import { DeltaError } from '../errors.ts';
 import { toFileLayout, toGraphLayout } from '../graph/axes.ts';
 import type { Graph, Parameter } from '../graph/graph.ts';
 import { HEAD } from '../graph/head.ts';
@@ -47,7 +48,9 @@ export async function readDelta(path: string): Promise<Delta> {
   const { metadata, tensors } = await readTensors(path);
   const { format, base_sha256: base, image_size: imageSize, classes, preprocessing, drop, notes } = metadata;
   if (format !== FORMAT || !base || !imageSize || !classes || !preprocessing || !drop) {
-    throw new DeltaError(`"${path}" is not a delta: expected format "${FORMAT}", found ${JSON.stringify(format)}`, { path });
+    throw new DeltaError(`"${path}" is not a delta: expected format "${FORMAT}", found ${JSON.stringify(format)}`, {
+      path,
+    });
   }
   return {
     base,
@@ -84,7 +87,9 @@ export function learntTensor(
  */
 export function applyDelta(graph: Graph, delta: Delta): Graph {
   const parameters = new Map(graph.parameters);
-  const byTensor = new Map([...parameters.values()].map((parameter) => [parameter.origin.tensor ?? parameter.name, parameter]));
+  const byTensor = new Map(
+    [...parameters.values()].map((parameter) => [parameter.origin.tensor ?? parameter.name, parameter]),
+  );
   for (const { name, shape, data } of delta.tensors.values()) {
     const parameter = byTensor.get(name);
     if (!parameter || String(parameter.origin.shape) !== String(shape)) {

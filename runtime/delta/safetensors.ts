@@ -2,14 +2,14 @@
  * @file Float32 tensors with text metadata in the safetensors format: 8 bytes of header length (little-endian), a JSON
  * header, the raw data (github.com/huggingface/safetensors, README, "Format").
  *
- * The metadata hold a sha256 of the data, so that damage is noticed and not trained on.
+ * The metadata hold a sha256 of the whole file (with zeros in its own place), so that damage is noticed and not trained on.
  */
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { DeltaError } from '../errors.ts';
 import { GarbageMeter } from '../garbage.ts';
 import { elements, type Shape } from '../graph/graph.ts';
-import { writeAtomically } from './atomic-file.ts';
+import { writeAll, writeAtomically } from './atomic-file.ts';
 
 export interface NamedTensor {
   readonly name: string;
@@ -22,7 +22,8 @@ export interface TensorFile {
   readonly tensors: ReadonlyMap<string, NamedTensor>;
 }
 
-const CHECKSUM = 'data_sha256';
+const CHECKSUM = 'sha256';
+const NO_CHECKSUM = '0'.repeat(64);
 
 /** Copies of tensors on their way to the file, in bytes, that may wait to be collected. */
 const COPIES_BYTES = 2 << 20;
@@ -47,7 +48,10 @@ export async function writeTensors(
       offset += 4 * elements(shape);
       return [name, { dtype: 'F32', shape, data_offsets: [from, offset] }];
     });
-    const text = JSON.stringify({ __metadata__: { ...metadata, [CHECKSUM]: checksum }, ...Object.fromEntries(entries) });
+    const text = JSON.stringify({
+      __metadata__: { ...metadata, [CHECKSUM]: checksum },
+      ...Object.fromEntries(entries),
+    });
     // Padded with spaces to a multiple of 8, so that the data are aligned for whoever maps the file.
     const json = new TextEncoder().encode(text.padEnd(text.length + ((8 - (Buffer.byteLength(text) % 8)) % 8)));
     const bytes = new Uint8Array(8 + json.length);
@@ -56,19 +60,18 @@ export async function writeTensors(
     return bytes;
   };
   await writeAtomically(path, async (file) => {
-    const hash = createHash('sha256');
+    const hash = createHash('sha256').update(header(NO_CHECKSUM));
     const copies = new GarbageMeter(COPIES_BYTES, 'major');
     // A checksum has one length, so the header is written twice in the same place.
-    let position = (await file.write(header(hash.copy().digest('hex')))).bytesWritten;
+    let position = await writeAll(file, header(NO_CHECKSUM), 0);
     for (const { read } of tensors) {
       const { buffer, byteOffset, byteLength } = await read();
       const part = new Uint8Array(buffer, byteOffset, byteLength);
       hash.update(part);
-      await file.write(part, 0, byteLength, position);
-      position += byteLength;
+      position += await writeAll(file, part, position);
       copies.drop(byteLength);
     }
-    await file.write(header(hash.digest('hex')), 0, undefined, 0);
+    await writeAll(file, header(hash.digest('hex')), 0);
   });
 }
 
@@ -82,30 +85,46 @@ export async function readTensors(path: string): Promise<TensorFile> {
   if (bytes.length < 8) throw fail(`it has ${bytes.length} bytes`);
   const length = Number(new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true));
   if (length > bytes.length - 8) throw fail(`its header should have ${length} bytes, the file has ${bytes.length}`);
-  let header: Record<string, { dtype: string; shape: number[]; data_offsets: [number, number] }>;
+  let header: unknown;
   try {
     header = JSON.parse(bytes.toString('utf8', 8, 8 + length));
   } catch (cause) {
     throw fail('its header is not JSON', cause);
   }
+  if (!isRecord(header)) throw fail('its header is not a JSON object');
+  const { __metadata__: found = {}, ...entries } = header;
+  if (!isRecord(found)) throw fail('its metadata are not a JSON object');
+  const { [CHECKSUM]: expected, ...metadata } = found as Record<string, string>;
+  const head = Buffer.from(bytes.subarray(0, 8 + length));
   const data = bytes.subarray(8 + length);
-  const { __metadata__: metadata = {}, ...entries } = header as Record<string, unknown>;
-  const tensors = new Map<string, NamedTensor>();
-  for (const [name, entry] of Object.entries(entries as typeof header)) {
-    const [from, to] = entry.data_offsets;
-    const count = entry.shape.reduce((product, extent) => product * extent, 1);
-    if (entry.dtype !== 'F32') throw fail(`tensor "${name}" is ${entry.dtype}, expected F32`);
-    if (to > data.length || to - from !== 4 * count) {
-      throw fail(`tensor "${name}" [${entry.shape}] should lie at ${from} to ${to} of ${data.length} data bytes`);
-    }
-    tensors.set(name, { name, shape: entry.shape, data: floats(data.subarray(from, to)) });
+  if (typeof expected === 'string' && expected.length === NO_CHECKSUM.length) {
+    const place = head.indexOf(expected);
+    if (place >= 0) head.write(NO_CHECKSUM, place);
+    const actual = createHash('sha256').update(head).update(data).digest('hex');
+    if (actual !== expected) throw fail(`it is damaged (sha256 ${actual}, expected ${expected})`);
+  } else if (metadata.format?.startsWith?.('edgeshift-')) {
+    // Files of other programs have none; ours always do.
+    throw fail('its checksum is missing');
   }
-  const texts = metadata as Record<string, string>;
-  const { [CHECKSUM]: expected, ...rest } = texts;
-  const actual = createHash('sha256').update(data).digest('hex');
-  if (expected !== undefined && expected !== actual) throw fail(`its data are damaged (sha256 ${actual}, expected ${expected})`);
-  return { metadata: rest, tensors };
+  const tensors = new Map<string, NamedTensor>();
+  for (const [name, entry] of Object.entries(entries)) {
+    const { dtype, shape, data_offsets: range } = isRecord(entry) ? entry : {};
+    if (!isCounts(shape) || !isCounts(range)) throw fail(`tensor "${name}" has no shape and data_offsets`);
+    if (dtype !== 'F32') throw fail(`tensor "${name}" is ${dtype}, expected F32`);
+    const [from = 0, to = 0] = range;
+    if (to > data.length || to - from !== 4 * elements(shape)) {
+      throw fail(`tensor "${name}" [${shape}] should lie at ${from} to ${to} of ${data.length} data bytes`);
+    }
+    tensors.set(name, { name, shape, data: floats(data.subarray(from, to)) });
+  }
+  return { metadata, tensors };
 }
+
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+const isCounts = (value: unknown): value is readonly number[] =>
+  Array.isArray(value) && value.every((count) => Number.isSafeInteger(count) && count >= 0);
 
 /** The bytes as floats: a view where they are aligned, as in every file written here, else a copy. */
 function floats(bytes: Uint8Array): Float32Array {

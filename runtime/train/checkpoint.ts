@@ -4,6 +4,7 @@
  */
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { diskError } from '../delta/atomic-file.ts';
 import { readTensors, writeTensors } from '../delta/safetensors.ts';
 import type { Engine } from '../engine/engine.ts';
 import { DeltaError, ExecutionError } from '../errors.ts';
@@ -30,8 +31,10 @@ const KEPT = 2;
 
 /** Saves a checkpoint and removes all but the newest two. @throws ExecutionError if a weight is no longer finite */
 export async function saveCheckpoint(folder: string, engine: Engine, progress: Progress, name?: string): Promise<string> {
-  await mkdir(folder, { recursive: true });
-  const sizes = new Map(engine.plan.buffers.map((buffer) => [buffer.name, buffer.bytes / 4]));
+  await mkdir(folder, { recursive: true }).catch((cause: unknown) => {
+    throw diskError(folder, cause);
+  });
+  const sizes = bufferSizes(engine.plan);
   const tensors = checkpointBuffers(engine.plan).map((buffer) => ({
     name: buffer,
     shape: [sizes.get(buffer) ?? 0],
@@ -41,7 +44,7 @@ export async function saveCheckpoint(folder: string, engine: Engine, progress: P
       if (bad < 0) return data;
       throw new ExecutionError(
         `"${buffer}" holds ${data[bad]} at step ${progress.step}: this state is not saved, the last checkpoint is kept\n` +
-          'Hint: resume from it with a lower learning rate',
+          'Hint: start another run with a lower learning rate',
         { buffer, step: progress.step },
       );
     },
@@ -75,10 +78,16 @@ export async function loadCheckpoint(path: string, engine: Engine): Promise<Prog
     new DeltaError(`checkpoint "${path}" does not belong to this run: ${what}`, { path, mismatch: true });
   if (metadata.format !== FORMAT) throw mismatch(`its format is ${metadata.format}`);
   if (metadata.base_sha256 !== engine.plan.model.sha256) throw mismatch(`it was made from model ${metadata.base_sha256}`);
+  const sizes = bufferSizes(engine.plan);
   for (const buffer of checkpointBuffers(engine.plan)) {
     const tensor = tensors.get(buffer);
     if (!tensor) throw mismatch(`it lacks "${buffer}"`);
-    await engine.write(buffer, tensor.data);
+    const expected = sizes.get(buffer);
+    if (tensor.data.length !== expected) {
+      throw mismatch(`"${buffer}" has ${tensor.data.length} values, expected ${expected}`);
+    }
+    // A copy of its own: a message to the engine's thread takes the whole file behind a view along.
+    await engine.write(buffer, tensor.data.slice());
   }
   return JSON.parse(metadata.progress ?? '{}') as Progress;
 }
@@ -88,6 +97,10 @@ export async function checkpointFiles(folder: string): Promise<string[]> {
   const names = await readdir(folder).catch(() => [] as string[]);
   return names.filter((name) => /^step-\d+\.safetensors$/.test(name)).sort().map((name) => join(folder, name));
 }
+
+/** Floats of each buffer. */
+const bufferSizes = (plan: Plan): ReadonlyMap<string, number> =>
+  new Map(plan.buffers.map(({ name, bytes }) => [name, bytes / 4]));
 
 function checkpointBuffers(plan: Plan): string[] {
   const trained = plan.buffers.filter(({ category }) => category === 'trainableWeights').map(({ name }) => name);

@@ -3,6 +3,7 @@
  * the prefix takes images one by one and gives the same bits each time, so a cached run equals an uncached one.
  */
 import { type FileHandle, open, rm } from 'node:fs/promises';
+import { writeAll } from '../delta/atomic-file.ts';
 import { DataError } from '../errors.ts';
 
 export class FeatureCache implements AsyncDisposable {
@@ -34,7 +35,7 @@ export class FeatureCache implements AsyncDisposable {
     const slot = sample * this.#variants + variant;
     const bytes = new Uint8Array(features.buffer, features.byteOffset, features.byteLength);
     try {
-      await this.#file.write(bytes, 0, bytes.length, slot * 4 * this.#size);
+      await writeAll(this.#file, bytes, slot * 4 * this.#size);
     } catch (cause) {
       throw new DataError(
         `cannot write the feature cache "${this.#path}": ${cause instanceof Error ? cause.message : cause}\n` +

@@ -68,7 +68,7 @@ export class TrainingLoop {
   }
 
   async run(): Promise<LoopResult> {
-    await using metrics = await MetricsFile.open(this.#folder.metrics, this.#progress.step);
+    await using metrics = await MetricsFile.open(this.#folder.metrics, this.#progress);
     const { samples } = this.#images.train.dataset;
     await using trainCache = await this.#cache('train', samples, variants(this.#augmentation));
     const validation = this.#images.validation;

@@ -2,6 +2,7 @@
 import { createReadStream } from 'node:fs';
 import { type FileHandle, open, rename } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
+import { diskError } from '../delta/atomic-file.ts';
 
 export interface StepMetrics {
   readonly kind: 'step';
@@ -27,24 +28,40 @@ export interface EpochMetrics {
 export type Metrics = StepMetrics | EpochMetrics;
 
 export class MetricsFile implements AsyncDisposable {
+  readonly #path: string;
   readonly #file: FileHandle;
 
-  private constructor(file: FileHandle) {
+  private constructor(path: string, file: FileHandle) {
+    this.#path = path;
     this.#file = file;
   }
 
-  /** Opens the file and drops what was measured after step `upTo` (a torn last line too); 0 starts anew. */
-  static async open(path: string, upTo: number): Promise<MetricsFile> {
-    const kept = upTo > 0 ? (await readMetrics(path)).filter(({ step }) => step <= upTo) : [];
-    const temporary = `${path}.tmp`;
-    const file = await open(temporary, 'w');
-    await file.writeFile(kept.map((metrics) => `${JSON.stringify(metrics)}\n`).join(''));
-    await rename(temporary, path);
-    return new MetricsFile(file);
+  /**
+   * Opens the file and drops what was measured after the checkpoint at `step` of `epoch` (a torn last line too); step 0
+   * starts anew.
+   * @throws DataError if it cannot be written
+   */
+  static async open(path: string, { step: upTo, epoch: current }: { step: number; epoch: number }): Promise<MetricsFile> {
+    const measured = upTo > 0 ? await readMetrics(path) : [];
+    // The checkpoint of an epoch's last step may be older than the epoch's own line, which then is written again.
+    const kept = measured.filter(({ kind, step, epoch }) => step <= upTo && (kind === 'step' || epoch < current));
+    const temporary = `${path}.${process.pid}.tmp`;
+    try {
+      const file = await open(temporary, 'w');
+      await file.writeFile(kept.map((metrics) => `${JSON.stringify(metrics)}\n`).join(''));
+      await rename(temporary, path);
+      return new MetricsFile(path, file);
+    } catch (cause) {
+      throw diskError(path, cause);
+    }
   }
 
   async append(metrics: Metrics): Promise<void> {
-    await this.#file.appendFile(`${JSON.stringify(metrics)}\n`);
+    try {
+      await this.#file.appendFile(`${JSON.stringify(metrics)}\n`);
+    } catch (cause) {
+      throw diskError(this.#path, cause);
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,7 +1,7 @@
 /** @file Where a run keeps what: one folder, fixed names. */
 import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { writeAtomically } from '../delta/atomic-file.ts';
+import { diskError, removeTemporaries, writeAtomically } from '../delta/atomic-file.ts';
 import { DataError, UsageError } from '../errors.ts';
 import type { Plan } from '../plan/plan.ts';
 import type { TrainConfig } from './options.ts';
@@ -39,15 +39,24 @@ export class RunFolder {
         { run: this.path },
       );
     }
-    this.#created = (await mkdir(this.path, { recursive: true })) !== undefined;
-    await mkdir(this.cache, { recursive: true });
+    try {
+      this.#created = (await mkdir(this.path, { recursive: true })) !== undefined;
+      await mkdir(this.cache, { recursive: true });
+    } catch (cause) {
+      throw diskError(this.path, cause);
+    }
     await this.#write('config.json', config);
   }
 
   /** Takes back `begin`: a run that could not start leaves nothing behind. */
   async discard(): Promise<void> {
     if (this.#created) await rm(this.path, { recursive: true, force: true });
-    for (const path of [this.cache, join(this.path, 'config.json')]) await rm(path, { recursive: true, force: true });
+    for (const name of ['cache', 'config.json', 'plan.json']) await rm(join(this.path, name), { recursive: true, force: true });
+  }
+
+  /** Removes what a killed process left half-written. */
+  async clean(): Promise<void> {
+    for (const path of [this.path, this.checkpoints]) await removeTemporaries(path);
   }
 
   /** Config of the run that lies here. @throws UsageError if there is none */

@@ -75,6 +75,7 @@ export async function train(options: TrainOptions, hooks: TrainHooks = {}): Prom
 export async function resumeTraining(runFolder: string, hooks: TrainHooks = {}): Promise<TrainResult> {
   const folder = new RunFolder(runFolder);
   const config = { ...(await folder.config()), run: runFolder };
+  await folder.clean();
   const plan = hooks.plan ?? (await folder.plan());
   return run(config, folder, await imageSizeOf(config), plan ? { ...hooks, plan } : hooks, async () => undefined);
 }
@@ -90,9 +91,12 @@ async function run(
   const onProgress = ({ done, total }: Progress): void => onEvent({ kind: 'images', done, total });
   const start = async () => {
     const images = await openRunImages(config, imageSize, folder.cache, onProgress);
-    const session = await openSession(config, images, hooks);
-    await folder.writePlan(session.plan);
-    return { images, session };
+    try {
+      return { images, session: await openSession(config, images, folder, hooks) };
+    } catch (error) {
+      await images[Symbol.asyncDispose]();
+      throw error;
+    }
   };
   const started = await start().catch(async (error: unknown) => {
     await undo();
@@ -130,9 +134,15 @@ interface Session extends Pick<PreparedModel, 'plan' | 'learnt' | 'delta'> {
   readonly engine: Engine;
 }
 
-async function openSession(config: TrainConfig, images: RunImages, hooks: TrainHooks): Promise<Session> {
+async function openSession(
+  config: TrainConfig,
+  images: RunImages,
+  folder: RunFolder,
+  hooks: TrainHooks,
+): Promise<Session> {
   const { classes } = images.train.dataset;
   const { plan, engine, learnt, delta } = await prepareModel({ config, classes, plan: hooks.plan ?? null });
+  await folder.writePlan(plan);
   return { engine: await WorkerEngine.create(plan, engine), plan, learnt, delta };
 }
 

@@ -11,6 +11,33 @@ const whole = (text: string): number => {
 const list = (text: string): string[] => text.split(',').filter((item) => item !== '');
 
 program
+  .command('step')
+  .description('one training step beside PyTorch and bare inference')
+  .option('--scheme <name>', 'head, shifts or mobiletl', 'mobiletl')
+  .option('--blocks <k>', 'top blocks that learn', whole, 5)
+  .option('--batch <n>', 'images a step', whole, 8)
+  .option('--size <px>', 'side of the images', whole, 224)
+  .option('--threads <n>', 'threads of each', whole, 2)
+  .option('--rounds <n>', 'turns each one gets', whole, 12)
+  .option('--steps <n>', 'measured steps a turn', whole, 5)
+  .option('--json', 'print JSON', false)
+  .action(async (options) => (await import('./step.ts')).step(options));
+
+program
+  .command('memory')
+  .alias('base')
+  .description('peak memory of training runs against their plans, and the process base that follows')
+  .option('--size <px>', 'side of the images', whole, 224)
+  .option('--batch <n>', 'images a step', whole, 8)
+  .option('--threads <n>', 'threads', whole, 2)
+  .option('--optimizer <name>', 'sgd, adam or adamw', 'sgd')
+  .option('--steps <n>', 'steps a run', whole, 16)
+  .option('--repeat <n>', 'runs a setting; the largest peak counts', whole, 1)
+  .option('--only <text>', 'settings whose name holds this', (text) => text, null)
+  .option('--json', 'print JSON', false)
+  .action(async (options) => (await import('./memory.ts')).memory(options));
+
+program
   .command('protocol')
   .description('Fashion-MNIST: accuracy of head, shifts and mobiletl')
   .option('--seeds <list>', 'seeds', (text) => list(text).map(whole), [1, 2, 3])

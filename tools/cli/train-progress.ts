@@ -1,5 +1,5 @@
 /** @file Progress of a run on stderr: a line that redraws itself on a terminal, plain lines elsewhere. */
-import ora, { type Ora } from 'ora';
+import type { Ora } from 'ora';
 import { bytesText } from '../../runtime/plan/bytes-text.ts';
 import { describe } from '../../runtime/plan/describe.ts';
 import type { RunEvent } from '../../runtime/train/train.ts';
@@ -10,11 +10,16 @@ const PLAIN_EVERY = 20;
 export class TrainProgress {
   readonly #spinner: Ora | null;
 
-  constructor() {
-    this.#spinner = process.stderr.isTTY
-      ? // The terminal's keys stay with the shell: Ctrl-C must reach us as a signal.
-        ora({ stream: process.stderr, discardStdin: false })
-      : null;
+  private constructor(spinner: Ora | null) {
+    this.#spinner = spinner;
+  }
+
+  static async open(): Promise<TrainProgress> {
+    // Loaded on a terminal only: it would be 10 MB of the process for nothing.
+    if (!process.stderr.isTTY) return new TrainProgress(null);
+    const { default: ora } = await import('ora');
+    // The terminal's keys stay with the shell: Ctrl-C must reach us as a signal.
+    return new TrainProgress(ora({ stream: process.stderr, discardStdin: false }));
   }
 
   show(event: RunEvent): void {

@@ -7,11 +7,11 @@ import type { ProductModels } from '../../../models/onnx/products.ts';
 import { GarbageMeter } from '../../garbage.ts';
 import { sessionOptions } from './session-options.ts';
 
-/** Copies of outputs, in bytes, after which they are collected. */
-const GARBAGE_BYTES = 2 << 20;
+/** Copies of outputs, in bytes, after which they are collected; more often, and those in flight live on as old ones. */
+const GARBAGE_BYTES = 4 << 20;
 
 /** onnxruntime-node copies every output once more; beyond this size that copy costs more than another call. */
-const OUTPUT_BYTES = 1 << 19;
+const OUTPUT_BYTES = 1 << 20;
 
 export class MatrixProducts {
   readonly #nn: InferenceSession;

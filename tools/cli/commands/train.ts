@@ -10,7 +10,7 @@ import { trainOptions } from '../plan-flags.ts';
 import { TrainProgress } from '../train-progress.ts';
 
 export async function run([model]: readonly string[], flags: Flags): Promise<number> {
-  const progress = new TrainProgress();
+  const progress = await TrainProgress.open();
   const stop = new AbortController();
   const interrupt = (signal: NodeJS.Signals): void => {
     progress.line(`${signal}: finishing this step and writing a checkpoint`);
