@@ -28,5 +28,15 @@ export const add: Kernel = {
     saves: () => [],
     apply() {},
   },
-  samples: [{ title: 'a=[3,4,5] b=[3,4,5]', attributes: {}, inputs: [[3, 4, 5], [3, 4, 5]], parameters: {} }],
+  samples: [
+    {
+      title: 'a=[3,4,5] b=[3,4,5]',
+      attributes: {},
+      inputs: [
+        [3, 4, 5],
+        [3, 4, 5],
+      ],
+      parameters: {},
+    },
+  ],
 };

@@ -44,7 +44,12 @@ export const affine: Kernel<AffineAttributes> = {
     const channels = x?.at(-1);
     for (const [role, shape] of Object.entries(parameters)) {
       if (shape.length !== 1 || shape[0] !== channels) {
-        throw new ShapeError({ op: 'Affine', node: node.name, expected: `${role} [${channels}]`, actual: `[${shape}]` });
+        throw new ShapeError({
+          op: 'Affine',
+          node: node.name,
+          expected: `${role} [${channels}]`,
+          actual: `[${shape}]`,
+        });
       }
     }
     return x ?? [];

@@ -7,8 +7,9 @@
  * console.log(result.accuracyAfter, result.export);
  * ```
  */
-export type { DeviceProfile } from '../device-profiles/schema.ts';
+
 export { listProfiles, loadProfile } from '../device-profiles/profiles.ts';
+export type { DeviceProfile } from '../device-profiles/schema.ts';
 export { exportModel } from '../models/onnx/export.ts';
 export { type ModelFile, readModelFile } from '../models/onnx/model-file.ts';
 export { type Model, type OpenModelOptions, openModel } from '../models/onnx/open-model.ts';
@@ -37,6 +38,6 @@ export type { OptimizerName, Plan, PlannedBlock, PlannedBuffer, PlannedBytes, Pl
 export { planReport } from './plan/report.ts';
 export { nearestFit, type PlanRequest, planTraining, requireFit } from './plan/search.ts';
 export type { SchemeName } from './scheme/names.ts';
-export { type Evaluation, type EvaluateOptions, evaluate } from './train/evaluate-model.ts';
+export { type EvaluateOptions, type Evaluation, evaluate } from './train/evaluate-model.ts';
 export type { TrainConfig, TrainOptions } from './train/options.ts';
 export { type RunEvent, resumeTraining, type TrainHooks, type TrainResult, train } from './train/train.ts';

@@ -31,7 +31,10 @@ function run(script, args) {
 
 /** Builds what is out of date; false if a compiler refused (it has said why). */
 export function build({ force = false } = {}) {
-  const sourceTime = Math.max(...sources.map((folder) => newest(join(root, folder))), statSync(join(root, 'tsconfig.json')).mtimeMs);
+  const sourceTime = Math.max(
+    ...sources.map((folder) => newest(join(root, folder))),
+    statSync(join(root, 'tsconfig.json')).mtimeMs,
+  );
   if (!force && existsSync(stamp) && existsSync(wasm) && statSync(stamp).mtimeMs > sourceTime) return true;
   try {
     run('typescript/bin/tsc', ['-p', '.']);
@@ -39,7 +42,12 @@ export function build({ force = false } = {}) {
     if (force || !existsSync(wasm) || statSync(wasm).mtimeMs < newest(assembly)) {
       mkdirSync(dirname(wasm), { recursive: true });
       const flags = ['-O3', '--noAssert', '--runtime', 'stub', '--importMemory', '--enable', 'simd'];
-      run('assemblyscript/bin/asc.js', ['kernels/simd/assembly/index.ts', '-o', 'dist/kernels/simd/simd.wasm', ...flags]);
+      run('assemblyscript/bin/asc.js', [
+        'kernels/simd/assembly/index.ts',
+        '-o',
+        'dist/kernels/simd/simd.wasm',
+        ...flags,
+      ]);
     }
   } catch {
     return false;

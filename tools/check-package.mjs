@@ -17,7 +17,12 @@ for (const message of messages) console.error(`publint: ${formatMessage(message,
 
 const folder = mkdtempSync(join(tmpdir(), 'edgeshift-pack-'));
 try {
-  const [packed] = JSON.parse(execFileSync('npm', ['pack', '--json', '--pack-destination', folder], { cwd: root, stdio: ['ignore', 'pipe', 'ignore'] }));
+  const [packed] = JSON.parse(
+    execFileSync('npm', ['pack', '--json', '--pack-destination', folder], {
+      cwd: root,
+      stdio: ['ignore', 'pipe', 'ignore'],
+    }),
+  );
   const { size } = statSync(join(folder, packed.filename));
   console.log(`${packed.filename}: ${(size / 1e6).toFixed(2)} MB packed, ${packed.files.length} files`);
   if (messages.length > 0 || size > MAX_BYTES) process.exitCode = 1;

@@ -27,7 +27,19 @@ console.log(`model  ${short(model)}\ntrain  ${short(train)}\ntest   ${short(test
 
 const common = ['--image-size', '96', '--batch', '32', '--budget', '256MiB', '--seed', '1'];
 heading('What will training cost on a Jetson Nano, in a process of 256 MiB?');
-edgeshift('plan', short(model), '--device', 'jetson-nano-4gb', '--classes', '16', '--scheme', 'mobiletl', '--blocks', '4', ...common);
+edgeshift(
+  'plan',
+  short(model),
+  '--device',
+  'jetson-nano-4gb',
+  '--classes',
+  '16',
+  '--scheme',
+  'mobiletl',
+  '--blocks',
+  '4',
+  ...common,
+);
 
 heading('The head alone');
 const head = trainRun('head', ['--scheme', 'head', '--augment', 'flip', '--epochs', '12', '--lr-head', '3e-3']);
@@ -56,7 +68,9 @@ console.log(`\nexported: ${short(mobiletl.export)}; ${((Date.now() - started) / 
 function trainRun(name, options) {
   const run = join(cache, 'demo', name);
   rmSync(run, { recursive: true, force: true });
-  return JSON.parse(edgeshift('train', short(model), '--data', short(data), '--run', short(run), ...common, ...options, '--json'));
+  return JSON.parse(
+    edgeshift('train', short(model), '--data', short(data), '--run', short(run), ...common, ...options, '--json'),
+  );
 }
 
 /** Runs the command line as `npm run edgeshift` does; the output of `--json` is returned, other output shown. */

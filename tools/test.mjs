@@ -14,10 +14,14 @@ ensureInstalled();
 const { build } = await import('./build.mjs');
 if (!build()) process.exit(1);
 
-const ava = spawn(process.execPath, [join(root, 'node_modules/ava/entrypoints/cli.mjs'), '--tap', ...process.argv.slice(2)], {
-  cwd: root,
-  stdio: ['ignore', 'pipe', 'inherit'],
-});
+const ava = spawn(
+  process.execPath,
+  [join(root, 'node_modules/ava/entrypoints/cli.mjs'), '--tap', ...process.argv.slice(2)],
+  {
+    cwd: root,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  },
+);
 let [passed, failed, skipped] = [0, 0, 0];
 let showing = false;
 for await (const line of createInterface({ input: ava.stdout })) {

@@ -13,7 +13,7 @@ import { OnnxNode } from './onnx-node.ts';
 import { operators } from './operators.ts';
 import { declaredDims, type TensorProto, tensorDims } from './proto.ts';
 import { ShapeArithmetic } from './shape-arithmetic.ts';
-import { floatData, integerData, isFloat, isInteger } from './tensor-data.ts';
+import { checkFinite, floatData, integerData, isFloat, isInteger } from './tensor-data.ts';
 
 export { OnnxNode };
 
@@ -135,11 +135,14 @@ export class ImportContext {
     const dims = tensorDims(constant);
     const order = permutation ?? dims.map((_, axis) => axis);
     const count = dims.reduce((product, extent) => product * extent, 1);
-    if (count !== shape.reduce((product, extent) => product * extent, 1) || order.length !== dims.length) return undefined;
+    if (count !== shape.reduce((product, extent) => product * extent, 1) || order.length !== dims.length)
+      return undefined;
     const known = this.#parameters.get(name);
     if (known) return String(known.origin.permutation) === String(order) ? name : undefined;
+    checkFinite(constant);
     const origin = { tensor: name, shape: dims, permutation: order };
-    this.#parameters.set(name, { name, shape, data: toGraphLayout(floatData(constant), origin), origin });
+    // Decoded when somebody needs the values: most callers plan, print or export and never do.
+    this.#parameters.set(name, { name, shape, origin, data: () => toGraphLayout(floatData(constant), origin) });
     return name;
   }
 
@@ -154,7 +157,14 @@ export class ImportContext {
     suffix = '',
   ): undefined {
     const resolved = inputs.map((input) => this.#resolve(input));
-    const node: Node = { op, name: this.#unique(`${from.name}${suffix}`), inputs: resolved, parameters, output, attributes };
+    const node: Node = {
+      op,
+      name: this.#unique(`${from.name}${suffix}`),
+      inputs: resolved,
+      parameters,
+      output,
+      attributes,
+    };
     const shapes = Object.fromEntries(
       Object.entries(parameters).map(([role, name]) => [role, this.#parameters.get(name)?.shape ?? []]),
     );
@@ -226,9 +236,12 @@ export class ImportContext {
     const [first] = outputs;
     if (outputs.length !== 1 || !first) {
       const names = outputs.map(({ name }) => `"${name}"`).join(', ');
-      throw new ModelError(`model "${this.#file.path}" has ${outputs.length} outputs (${names}): expected one, the class scores`, {
-        path: this.#file.path,
-      });
+      throw new ModelError(
+        `model "${this.#file.path}" has ${outputs.length} outputs (${names}): expected one, the class scores`,
+        {
+          path: this.#file.path,
+        },
+      );
     }
     let logits = first.name;
     let tail: Graph['tail'] = 'none';

@@ -15,6 +15,8 @@ export interface ModelFile {
   /** Of the file's bytes; where weights lie in external files, of the model followed by those files in order. */
   readonly sha256: string;
   readonly proto: ModelProto;
+  /** Size of the file. */
+  readonly bytes: number;
   /** Opset of the default domain. */
   readonly opset: number;
 }
@@ -34,7 +36,14 @@ export async function readModelFile(path: string): Promise<ModelFile> {
   if (opset < 7 || opset > 25) {
     throw new ModelError(`model "${path}" uses ONNX opset ${opset}: expected 7 to 25`, { path, opset });
   }
-  return { path, name: basename(path).replace(/\.onnx$/i, ''), sha256: hash.digest('hex'), proto, opset };
+  return {
+    path,
+    name: basename(path).replace(/\.onnx$/i, ''),
+    sha256: hash.digest('hex'),
+    proto,
+    bytes: bytes.length,
+    opset,
+  };
 }
 
 function decode(path: string, bytes: Uint8Array): ModelProto {
@@ -76,7 +85,13 @@ async function loadExternalData(path: string, proto: ModelProto, hash: { update(
     }
     const elementBytes = bytesPerElement[tensor.dataType] ?? 4;
     const length = Number(entries.get('length') ?? elementBytes * tensorDims(tensor).reduce((a, b) => a * b, 1));
-    tensor.rawData = await readRange(path, tensor.name, join(dirname(path), location), Number(entries.get('offset') ?? 0), length);
+    tensor.rawData = await readRange(
+      path,
+      tensor.name,
+      join(dirname(path), location),
+      Number(entries.get('offset') ?? 0),
+      length,
+    );
     tensor.dataLocation = DataLocation.DEFAULT;
     tensor.externalData = [];
     hash.update(tensor.rawData);

@@ -54,6 +54,7 @@ export async function importWithProbes(file: ModelFile, imageSize: number | unde
     const missing = unknown.filter((tensor) => !probed.has(tensor));
     if (missing.length === 0) return graph;
     const { probeShapes } = await import('./probe.ts');
-    for (const [tensor, dims] of await probeShapes(file, missing, shapeOf(graph, graph.input))) probed.set(tensor, dims);
+    for (const [tensor, dims] of await probeShapes(file, missing, shapeOf(graph, graph.input)))
+      probed.set(tensor, dims);
   }
 }

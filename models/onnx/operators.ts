@@ -2,8 +2,9 @@
  * @file One rule for each ONNX op that becomes a node of the graph, named as in ONNX. A rule that cannot read its node says
  * why; the node then stays opaque, which is fine in the frozen part.
  */
-import type { AttributeValue, Shape } from '../../runtime/graph/graph.ts';
+
 import { noActivation } from '../../kernels/activation.ts';
+import type { AttributeValue, Shape } from '../../runtime/graph/graph.ts';
 import type { ImportContext, OnnxNode } from './import.ts';
 
 /** Undefined when the node was read, else the reason why not. */

@@ -2,7 +2,15 @@
 import { type Graph, shapeOf } from '../../runtime/graph/graph.ts';
 import { imageInput } from './image-input.ts';
 import type { ModelFile } from './model-file.ts';
-import { encodeModel, type GraphProto, makeGraph, makeModel, makeNode, makeValueInfo, type NodeProto } from './proto.ts';
+import {
+  encodeModel,
+  type GraphProto,
+  makeGraph,
+  makeModel,
+  makeNode,
+  makeValueInfo,
+  type NodeProto,
+} from './proto.ts';
 
 const OUTPUT = 'edgeshift_cut';
 
@@ -51,6 +59,8 @@ export function ancestors(graph: GraphProto, tensor: string): NodeProto[] {
 /** Tensors that the bodies of If, Loop and Scan read from outside. */
 function outerReads(node: NodeProto): string[] {
   return node.attribute.flatMap(({ g, graphs }) =>
-    [...(g ? [g] : []), ...graphs].flatMap((body) => body.node.flatMap((inner) => [...inner.input, ...outerReads(inner)])),
+    [...(g ? [g] : []), ...graphs].flatMap((body) =>
+      body.node.flatMap((inner) => [...inner.input, ...outerReads(inner)]),
+    ),
   );
 }

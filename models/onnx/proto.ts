@@ -22,12 +22,12 @@ import {
   ValueInfoProtoSchema,
 } from 'onnx-buf';
 
+export type { AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto };
 export {
   AttributeProto_AttributeType as AttributeType,
   TensorProto_DataLocation as DataLocation,
   TensorProto_DataType as DataType,
 };
-export type { AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto };
 
 /** Decodes a ModelProto; throws whatever the protobuf library throws on damaged bytes. */
 export function decodeModel(bytes: Uint8Array): ModelProto {

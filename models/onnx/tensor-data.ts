@@ -14,24 +14,43 @@ export function isInteger(tensor: TensorProto): boolean {
 
 /**
  * Values as float32, copied.
- * @throws ModelError if the tensor is shorter than its shape, of another type, or holds NaN or infinity
+ * @throws ModelError if the tensor is shorter than its shape or of another type
  */
 export function floatData(tensor: TensorProto): Float32Array {
   const count = tensorDims(tensor).reduce((product, extent) => product * extent, 1);
   const data = decodeFloats(tensor);
   if (data.length !== count) {
-    throw new ModelError(`tensor "${tensor.name}": expected ${count} values for [${tensor.dims}], found ${data.length}`, {
-      tensor: tensor.name,
-    });
-  }
-  const bad = data.findIndex((value) => !Number.isFinite(value));
-  if (bad >= 0) {
-    throw new ModelError(`tensor "${tensor.name}": value ${bad} is ${data[bad]}: weights must be finite numbers`, {
-      tensor: tensor.name,
-      index: bad,
-    });
+    throw new ModelError(
+      `tensor "${tensor.name}": expected ${count} values for [${tensor.dims}], found ${data.length}`,
+      {
+        tensor: tensor.name,
+      },
+    );
   }
   return data;
+}
+
+/** @throws ModelError if a weight is NaN or infinite */
+export function checkFinite(tensor: TensorProto): void {
+  const { rawData, dataType } = tensor;
+  // Usual files are looked through where they lie: a float32 is not finite if all bits of its exponent are set.
+  const raw = dataType === DataType.FLOAT && rawData.length > 0;
+  const bad = raw
+    ? findWord(rawData, (high, low) => (high & 0x7f) === 0x7f && (low & 0x80) !== 0)
+    : floatData(tensor).findIndex((value) => !Number.isFinite(value));
+  if (bad < 0) return;
+  throw new ModelError(`tensor "${tensor.name}": value ${bad} is NaN or infinite: weights must be finite numbers`, {
+    tensor: tensor.name,
+    index: bad,
+  });
+}
+
+/** Index of the first little-endian 4-byte word whose two upper bytes satisfy `test`, or -1. */
+function findWord(bytes: Uint8Array, test: (high: number, low: number) => boolean): number {
+  for (let at = 3; at < bytes.length; at += 4) {
+    if (test(bytes[at] ?? 0, bytes[at - 1] ?? 0)) return (at - 3) / 4;
+  }
+  return -1;
 }
 
 function decodeFloats(tensor: TensorProto): Float32Array {
@@ -66,7 +85,9 @@ export function setFloatData(tensor: TensorProto, values: Float32Array): void {
       return;
     case DataType.BFLOAT16: {
       const bits = new Uint32Array(values.slice().buffer);
-      tensor.rawData = new Uint8Array(Uint16Array.from(bits, (word) => (word + 0x7fff + ((word >>> 16) & 1)) >>> 16).buffer);
+      tensor.rawData = new Uint8Array(
+        Uint16Array.from(bits, (word) => (word + 0x7fff + ((word >>> 16) & 1)) >>> 16).buffer,
+      );
       return;
     }
     default:

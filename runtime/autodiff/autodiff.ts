@@ -5,8 +5,9 @@
  * outside the path from a trained parameter to the loss is built. A tensor that several nodes read gets the sum of their
  * gradients, here and nowhere else.
  */
-import type { Kernel, NodeShapes, Save, Wants } from '../../kernels/kernel.ts';
+
 import { kernelOf } from '../../kernels/index.ts';
+import type { Kernel, NodeShapes, Save, Wants } from '../../kernels/kernel.ts';
 import { UnsupportedOpError } from '../errors.ts';
 import { elements, type Graph, type Node, shapeOf } from '../graph/graph.ts';
 import { nodeShapes } from '../graph/node-shapes.ts';

@@ -52,15 +52,23 @@ export async function readDelta(path: string): Promise<Delta> {
       path,
     });
   }
-  return {
-    base,
-    imageSize: Number(imageSize),
-    classes: JSON.parse(classes),
-    preprocessing: JSON.parse(preprocessing),
-    drop: JSON.parse(drop),
-    notes: JSON.parse(notes ?? '{}'),
-    tensors,
-  };
+  try {
+    return {
+      base,
+      imageSize: Number(imageSize),
+      classes: JSON.parse(classes),
+      preprocessing: JSON.parse(preprocessing),
+      drop: JSON.parse(drop),
+      notes: JSON.parse(notes ?? '{}'),
+      tensors,
+    };
+  } catch (cause) {
+    throw new DeltaError(
+      `"${path}": its metadata are not what a delta has: ${(cause as Error).message}`,
+      { path },
+      { cause },
+    );
+  }
 }
 
 /** @throws DeltaError if the delta was learnt on another model */
@@ -96,7 +104,7 @@ export function applyDelta(graph: Graph, delta: Delta): Graph {
       const found = parameter ? `of shape [${parameter.origin.shape}]` : 'which the model does not have';
       throw new DeltaError(`the delta holds "${name}" [${shape}], ${found}`, { tensor: name });
     }
-    parameters.set(parameter.name, { ...parameter, data: toGraphLayout(data, parameter.origin) });
+    parameters.set(parameter.name, { ...parameter, data: () => toGraphLayout(data, parameter.origin) });
   }
   return { ...graph, parameters };
 }

@@ -3,8 +3,8 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { releaseGarbage } from '../garbage.ts';
 import { CpuEngine } from './cpu/cpu-engine.ts';
 import type { EngineInput, EngineModel, Update } from './engine.ts';
-import { describeError } from './worker-error.ts';
 import { type EngineAnswer, type EngineCall, type EngineSetup, READY, type SharedInput } from './worker-engine.ts';
+import { describeError } from './worker-error.ts';
 
 const { plan, shared } = workerData as EngineSetup;
 let model: EngineModel | null = (workerData as EngineSetup).model;

@@ -1,7 +1,7 @@
 /**
  * @file Borders: the places in a graph where a single tensor is alive, so that it can be cut there.
  */
-import { type Graph, consumers } from './graph.ts';
+import { consumers, type Graph } from './graph.ts';
 
 /** After node number `after` (-1: before the first) only `tensor` is alive. */
 export interface Border {

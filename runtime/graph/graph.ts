@@ -25,11 +25,12 @@ export interface Node<A extends Attributes = Attributes> {
   readonly attributes: A;
 }
 
-/** Weights and stored statistics. `data` is in graph layout: `shape`, row-major. */
+/** Weights and stored statistics. */
 export interface Parameter {
   readonly name: string;
   readonly shape: Shape;
-  readonly data: Float32Array;
+  /** The values in graph layout: `shape`, row-major. A function, because whoever plans or prints needs none of them. */
+  readonly data: () => Float32Array;
   /** How the tensor is laid out in the user's file. */
   readonly origin: Origin;
 }

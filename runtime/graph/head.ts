@@ -90,7 +90,7 @@ function node(
 }
 
 function fresh(name: string, shape: readonly number[], data: Float32Array): Parameter {
-  return { name, shape, data, origin: { tensor: null, shape, permutation: shape.map((_, axis) => axis) } };
+  return { name, shape, data: () => data, origin: { tensor: null, shape, permutation: shape.map((_, axis) => axis) } };
 }
 
 /** Drops parameters and shapes that no node uses any more. */

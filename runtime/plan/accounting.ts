@@ -9,7 +9,18 @@ const MIB = 2 ** 20;
  * Node, a worker, onnxruntime and sharp loaded and used once, before any model: measured as VmHWM on x64, Node 20
  * (`npm run bench -- base`).
  */
-export const PROCESS_BASE_BYTES = 96 * MIB;
+export const PROCESS_BASE_BYTES = 112 * MIB;
+
+/**
+ * What the process holds while it writes the exported model, after the arena is gone: the base, a thread with the parser,
+ * the base file, the delta, and the new file.
+ */
+export function exportBytes(fileBytes: number, deltaBytes: number): number {
+  return PROCESS_BASE_BYTES + PARSER_BYTES + 2 * fileBytes + deltaBytes;
+}
+
+/** A thread that has read an ONNX file: measured like the base. */
+const PARSER_BYTES = 24 * MIB;
 
 /** Image buffers of the data pipeline: two batches of u8 pixels ahead, and one image as the decoder holds it. */
 export function dataBytes(batch: number, imageSize: number): number {
@@ -36,7 +47,8 @@ export function prefixPeakBytes(graph: Graph, prefix: readonly Node[], cut: stri
   }
   const lastUse = new Map<string, number>([[find(cut), prefix.length]]);
   prefix.forEach(({ inputs, output }, index) => {
-    for (const tensor of [...inputs, output]) lastUse.set(find(tensor), Math.max(index, lastUse.get(find(tensor)) ?? 0));
+    for (const tensor of [...inputs, output])
+      lastUse.set(find(tensor), Math.max(index, lastUse.get(find(tensor)) ?? 0));
   });
   const alive = new Set([graph.input]);
   let peak = 0;

@@ -1,11 +1,18 @@
 /** @file From a graph and decisions to a Plan: no search here, one set of decisions gives one plan. */
 import { kernelOf } from '../../kernels/index.ts';
-import type { ErrorFacts } from '../errors.ts';
 import { differentiate, type TrainingGraph } from '../autodiff/autodiff.ts';
+import type { ErrorFacts } from '../errors.ts';
 import { elements, type Graph, parameterOf, shapeOf } from '../graph/graph.ts';
 import { nodeShapes } from '../graph/node-shapes.ts';
 import { applyScheme, type ParameterGroup, type Scheme, type SchemeOptions } from '../scheme/scheme.ts';
-import { dataBytes, PROCESS_BASE_BYTES, plainStoredBytes, prefixPeakBytes, prefixWeightBytes } from './accounting.ts';
+import {
+  dataBytes,
+  exportBytes,
+  PROCESS_BASE_BYTES,
+  plainStoredBytes,
+  prefixPeakBytes,
+  prefixWeightBytes,
+} from './accounting.ts';
 import { ALIGNMENT, align, layOut } from './layout.ts';
 import { lifetimes, type Storage, workspaceName } from './lifetimes.ts';
 import {
@@ -65,15 +72,17 @@ export function buildPlan(graph: Graph, prepared: Differentiated, decisions: Dec
     pinned.end,
   );
   const passing = storages.flatMap((storage, i) =>
-    storage.values.map((name): PlannedBuffer => ({
-      name,
-      offset: layout.offsets[i] ?? 0,
-      bytes: bytesOf(storage),
-      bytesPerImage: storage.bytesPerImage,
-      category: storage.savedBy === null ? 'workspace' : 'saved',
-      alive: [storage.from, storage.to],
-      storage: storage.values[0] ?? name,
-    })),
+    storage.values.map(
+      (name): PlannedBuffer => ({
+        name,
+        offset: layout.offsets[i] ?? 0,
+        bytes: bytesOf(storage),
+        bytesPerImage: storage.bytesPerImage,
+        category: storage.savedBy === null ? 'workspace' : 'saved',
+        alive: [storage.from, storage.to],
+        storage: storage.values[0] ?? name,
+      }),
+    ),
   );
   const saved = storages.filter(({ savedBy }) => savedBy !== null);
   const savedBytes = saved.reduce((sum, storage) => sum + bytesOf(storage), 0);
@@ -95,9 +104,13 @@ export function buildPlan(graph: Graph, prepared: Differentiated, decisions: Dec
     prefixPeak: prefixPeakBytes(graph, training.prefix, training.cut, prefixBatch),
     base: PROCESS_BASE_BYTES + dataBytes(batch, image[0] ?? 0),
   };
-  const totalBytes = Object.values(bytes).reduce((sum, part) => sum + part, 0);
+  const trainingBytes = Object.values(bytes).reduce((sum, part) => sum + part, 0);
+  const exporting = exportBytes(decisions.model.fileBytes, bytes.trainableWeights);
+  const totalBytes = Math.max(trainingBytes, exporting);
   const stepFlops = (pass: 'forward' | 'backward'): number =>
-    training.steps.filter((step) => (step.pass === 'forward') === (pass === 'forward')).reduce((s, { flops }) => s + flops, 0);
+    training.steps
+      .filter((step) => (step.pass === 'forward') === (pass === 'forward'))
+      .reduce((s, { flops }) => s + flops, 0);
   return {
     version: 1,
     model: decisions.model,
@@ -117,9 +130,12 @@ export function buildPlan(graph: Graph, prepared: Differentiated, decisions: Dec
     threads: decisions.threads,
     prefix: { cut: training.cut, nodes: training.prefix.length, batch: prefixBatch },
     trainableParameters: [...scheme.trains.keys()].reduce((s, name) => s + elements(parameterOf(graph, name).shape), 0),
-    bytes,
+    bytes: { ...bytes, export: totalBytes - trainingBytes },
     blocks: plannedBlocks(graph, scheme, saved, bytesOf, microBatch),
-    flops: { forward: batch * (stepFlops('forward') + prefixFlops(graph, training)), backward: batch * stepFlops('backward') },
+    flops: {
+      forward: batch * (stepFlops('forward') + prefixFlops(graph, training)),
+      backward: batch * stepFlops('backward'),
+    },
     values: {
       cut: training.cut,
       logits: training.logits,
@@ -135,7 +151,11 @@ export function buildPlan(graph: Graph, prepared: Differentiated, decisions: Dec
 
 /** Facts of a plan that an error about its size names. */
 export function budgetFacts(plan: Plan): ErrorFacts {
-  return { neededBytes: plan.totalBytes, budgetBytes: plan.budgetBytes, missingBytes: plan.totalBytes - plan.budgetBytes };
+  return {
+    neededBytes: plan.totalBytes,
+    budgetBytes: plan.budgetBytes,
+    missingBytes: plan.totalBytes - plan.budgetBytes,
+  };
 }
 
 interface Pinned {
@@ -215,10 +235,12 @@ function plannedSteps(training: TrainingGraph): PlannedStep[] {
     dParameters: {},
     workspace: null,
   };
-  const steps = training.steps.map(({ inPlace: _, workspaceBytes, flops: __, ...step }, index): PlannedStep => ({
-    ...step,
-    workspace: workspaceBytes > 0 ? workspaceName(index + 1) : null,
-  }));
+  const steps = training.steps.map(
+    ({ inPlace: _, workspaceBytes, flops: __, ...step }, index): PlannedStep => ({
+      ...step,
+      workspace: workspaceBytes > 0 ? workspaceName(index + 1) : null,
+    }),
+  );
   return [prefix, ...steps];
 }
 

@@ -2,9 +2,10 @@
  * @file The Plan: everything decided before the first step, as data. It can be printed, saved, diffed and replayed, and
  * holds nothing that only one engine understands.
  */
-import type { SchemeName } from '../scheme/names.ts';
+
 import type { NodeShapes } from '../../kernels/kernel.ts';
 import type { Attributes } from '../graph/graph.ts';
+import type { SchemeName } from '../scheme/names.ts';
 
 export type BufferCategory = 'frozenWeights' | 'trainableWeights' | 'gradients' | 'optimizer' | 'saved' | 'workspace';
 
@@ -73,13 +74,21 @@ export interface PlannedBytes {
   readonly workspace: number;
   /** Activations inside the prefix session. */
   readonly prefixPeak: number;
-  /** Node, onnxruntime and the image library before any model is loaded, and the image buffers of the data pipeline. */
+  /** Node, onnxruntime and its sessions before any model is loaded, and the image buffers of the data pipeline. */
   readonly base: number;
+  /** What writing the exported model at the end takes beyond the peak of training; 0 if it stays below. */
+  readonly export: number;
 }
 
 export interface Plan {
   readonly version: 1;
-  readonly model: { readonly name: string; readonly sha256: string; readonly imageSize: number };
+  readonly model: {
+    readonly name: string;
+    readonly sha256: string;
+    readonly imageSize: number;
+    /** Size of the ONNX file. */
+    readonly fileBytes: number;
+  };
   readonly device: string;
   readonly budgetBytes: number;
   readonly fits: boolean;

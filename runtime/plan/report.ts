@@ -1,7 +1,7 @@
 /** @file A plan for people: what trains, what it costs, and whether it fits. */
 import { bytesText } from './bytes-text.ts';
-import type { Plan } from './plan.ts';
 import { describe } from './describe.ts';
+import type { Plan } from './plan.ts';
 
 /** The readable report; byte for byte the same for the same plan. */
 export function planReport(plan: Plan): string {
@@ -31,6 +31,7 @@ export function planReport(plan: Plan): string {
     row('workspace', bytes.workspace),
     row('prefix activations', bytes.prefixPeak, `${prefix.batch} image at a time`),
     row('process base and images', bytes.base),
+    ...(bytes.export > 0 ? [row('writing the model', bytes.export, 'more than training takes')] : []),
     row('total', plan.totalBytes, `arena ${bytesText(arena)}, exact peak ${plan.peakBytes} B`),
     '',
     `${'block'.padEnd(width)}  trains  ${'stored'.padStart(10)}  ${'plain'.padStart(10)}`,

@@ -3,7 +3,7 @@ import { BudgetError, EdgeshiftError } from '../errors.ts';
 import type { Graph } from '../graph/graph.ts';
 import { type SchemeName, schemeNames } from '../scheme/names.ts';
 import { countBlocks } from '../scheme/scheme.ts';
-import { buildPlan, budgetFacts, type Decisions, prepare } from './build.ts';
+import { budgetFacts, buildPlan, type Decisions, prepare } from './build.ts';
 import { bytesText } from './bytes-text.ts';
 import { describe } from './describe.ts';
 import type { Plan } from './plan.ts';
@@ -36,7 +36,8 @@ export function planTraining(graph: Graph, request: PlanRequest): Plan {
       smallest = found;
     } catch (error) {
       // A depth that reaches an op without a backward rule is no candidate; what lies above it may be.
-      if (request.blocks !== 'auto' || !(error instanceof EdgeshiftError) || error.code !== 'UNSUPPORTED_OP') throw error;
+      if (request.blocks !== 'auto' || !(error instanceof EdgeshiftError) || error.code !== 'UNSUPPORTED_OP')
+        throw error;
       refused = error;
     }
   }
@@ -50,7 +51,12 @@ function planAtDepth(graph: Graph, request: PlanRequest, blocks: number): Plan {
   const sizes = microBatch === 'auto' ? halvings(request.batch) : [Math.min(microBatch, request.batch)];
   let plan: Plan | undefined;
   for (const size of sizes) {
-    const decisions = { ...rest, scheme: { name: scheme, blocks, derivative: derivative ?? 'exact' }, microBatch: size, prefixBatch: 1 };
+    const decisions = {
+      ...rest,
+      scheme: { name: scheme, blocks, derivative: derivative ?? 'exact' },
+      microBatch: size,
+      prefixBatch: 1,
+    };
     plan = buildPlan(graph, prepared, decisions);
     if (plan.fits) break;
   }

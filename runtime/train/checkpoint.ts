@@ -30,7 +30,12 @@ const FORMAT = 'edgeshift-checkpoint-1';
 const KEPT = 2;
 
 /** Saves a checkpoint and removes all but the newest two. @throws ExecutionError if a weight is no longer finite */
-export async function saveCheckpoint(folder: string, engine: Engine, progress: Progress, name?: string): Promise<string> {
+export async function saveCheckpoint(
+  folder: string,
+  engine: Engine,
+  progress: Progress,
+  name?: string,
+): Promise<string> {
   await mkdir(folder, { recursive: true }).catch((cause: unknown) => {
     throw diskError(folder, cause);
   });
@@ -77,7 +82,8 @@ export async function loadCheckpoint(path: string, engine: Engine): Promise<Prog
   const mismatch = (what: string): DeltaError =>
     new DeltaError(`checkpoint "${path}" does not belong to this run: ${what}`, { path, mismatch: true });
   if (metadata.format !== FORMAT) throw mismatch(`its format is ${metadata.format}`);
-  if (metadata.base_sha256 !== engine.plan.model.sha256) throw mismatch(`it was made from model ${metadata.base_sha256}`);
+  if (metadata.base_sha256 !== engine.plan.model.sha256)
+    throw mismatch(`it was made from model ${metadata.base_sha256}`);
   const sizes = bufferSizes(engine.plan);
   for (const buffer of checkpointBuffers(engine.plan)) {
     const tensor = tensors.get(buffer);
@@ -95,7 +101,10 @@ export async function loadCheckpoint(path: string, engine: Engine): Promise<Prog
 /** Checkpoint files, oldest first. */
 export async function checkpointFiles(folder: string): Promise<string[]> {
   const names = await readdir(folder).catch(() => [] as string[]);
-  return names.filter((name) => /^step-\d+\.safetensors$/.test(name)).sort().map((name) => join(folder, name));
+  return names
+    .filter((name) => /^step-\d+\.safetensors$/.test(name))
+    .sort()
+    .map((name) => join(folder, name));
 }
 
 /** Floats of each buffer. */

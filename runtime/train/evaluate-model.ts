@@ -1,17 +1,19 @@
 /** @file Evaluation of a model file on a folder of images, in a bare onnxruntime session or on edgeshift's own engine. */
+
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { exportModel } from '../../models/onnx/export.ts';
 import { openModel } from '../../models/onnx/open-model.ts';
 import { extractPrefix } from '../../models/onnx/prefix.ts';
 import { productModels } from '../../models/onnx/products.ts';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { readDelta } from '../delta/delta.ts';
-import { countCorrect } from '../engine/outcome.ts';
 import type { Preprocessing } from '../engine/engine.ts';
+import { countCorrect } from '../engine/outcome.ts';
 import { WorkerEngine } from '../engine/worker-engine.ts';
 import { DataError } from '../errors.ts';
 import { elements, shapeOf } from '../graph/graph.ts';
+import type { SchemeName } from '../scheme/names.ts';
 import { batches } from './data/batches.ts';
 import { type Dataset, openDataset } from './data/dataset.ts';
 import type { Fit } from './data/decode.ts';
@@ -19,7 +21,6 @@ import { findIdx } from './data/idx.ts';
 import { allIndices, measureAccuracy } from './evaluate.ts';
 import { defaults } from './options.ts';
 import { planParameters, prepareTraining } from './prepare.ts';
-import type { SchemeName } from '../scheme/names.ts';
 
 export interface EvaluateOptions {
   readonly model: string;
@@ -73,10 +74,13 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
     await using _ = dataset;
     const outputs = elements(shapeOf(model.graph, model.graph.output));
     if (dataset.classes.length !== outputs) {
-      throw new DataError(`"${options.model}" tells ${outputs} classes apart, "${options.data}" has ${dataset.classes.length}`, {
-        model: options.model,
-        data: options.data,
-      });
+      throw new DataError(
+        `"${options.model}" tells ${outputs} classes apart, "${options.data}" has ${dataset.classes.length}`,
+        {
+          model: options.model,
+          data: options.data,
+        },
+      );
     }
     const engine = options.engine ?? 'onnxruntime';
     const tally = new Tally(dataset);

@@ -1,6 +1,7 @@
 /** @file Accuracy of what is in the engine now. */
-import { countCorrect } from '../engine/outcome.ts';
+
 import type { Engine } from '../engine/engine.ts';
+import { countCorrect } from '../engine/outcome.ts';
 import type { Dataset } from './data/dataset.ts';
 import type { FeatureCache } from './feature-cache.ts';
 import { evaluationFeed, feed } from './feed.ts';

@@ -1,11 +1,11 @@
 /** @file The training loop: epochs of batches, from wherever the last checkpoint left off. */
 import type { Engine, Update } from '../engine/engine.ts';
+import { loadCheckpoint, type Progress, saveCheckpoint } from './checkpoint.ts';
 import { type Augmentation, parseAugment, variants } from './data/augment.ts';
 import { batchesPerEpoch } from './data/batches.ts';
-import { loadCheckpoint, type Progress, saveCheckpoint } from './checkpoint.ts';
 import { measureAccuracy } from './evaluate.ts';
 import { FeatureCache } from './feature-cache.ts';
-import { feed, featureElements } from './feed.ts';
+import { featureElements, feed } from './feed.ts';
 import type { RunImages } from './images.ts';
 import { MetricsFile } from './metrics.ts';
 import type { TrainConfig } from './options.ts';
@@ -14,8 +14,20 @@ import { rateFactor } from './schedule.ts';
 
 /** What a run tells while it goes on. */
 export type TrainEvent =
-  | { readonly kind: 'step'; readonly step: number; readonly steps: number; readonly epoch: number; readonly loss: number; readonly millis: number }
-  | { readonly kind: 'epoch'; readonly epoch: number; readonly trainAccuracy: number; readonly validationAccuracy: number | null }
+  | {
+      readonly kind: 'step';
+      readonly step: number;
+      readonly steps: number;
+      readonly epoch: number;
+      readonly loss: number;
+      readonly millis: number;
+    }
+  | {
+      readonly kind: 'epoch';
+      readonly epoch: number;
+      readonly trainAccuracy: number;
+      readonly validationAccuracy: number | null;
+    }
   | { readonly kind: 'checkpoint'; readonly path: string };
 
 export interface LoopResult {
@@ -115,7 +127,10 @@ export class TrainingLoop {
         epochSeen: this.#progress.epochSeen + input.count,
       };
       const accuracy = correct / input.count;
-      const rate = rateFactor({ name: this.#config.schedule, warmupSteps: this.#config.warmupSteps, totalSteps: this.totalSteps }, step);
+      const rate = rateFactor(
+        { name: this.#config.schedule, warmupSteps: this.#config.warmupSteps, totalSteps: this.totalSteps },
+        step,
+      );
       await metrics.append({ kind: 'step', step: step + 1, epoch, loss, accuracy, rate, millis });
       this.#onEvent({ kind: 'step', step: step + 1, steps: this.totalSteps, epoch, loss, millis });
       if (this.#progress.step >= this.totalSteps) break;

@@ -41,7 +41,10 @@ export class MetricsFile implements AsyncDisposable {
    * starts anew.
    * @throws DataError if it cannot be written
    */
-  static async open(path: string, { step: upTo, epoch: current }: { step: number; epoch: number }): Promise<MetricsFile> {
+  static async open(
+    path: string,
+    { step: upTo, epoch: current }: { step: number; epoch: number },
+  ): Promise<MetricsFile> {
     const measured = upTo > 0 ? await readMetrics(path) : [];
     // The checkpoint of an epoch's last step may be older than the epoch's own line, which then is written again.
     const kept = measured.filter(({ kind, step, epoch }) => step <= upTo && (kind === 'step' || epoch < current));

@@ -41,7 +41,8 @@ export interface PreparedModel {
 }
 
 export const imageSizeOf = (config: TrainConfig): Promise<number> => ask({ kind: 'size', config });
-export const prepareModel = (task: Omit<PrepareTask, 'kind'>): Promise<PreparedModel> => ask({ kind: 'prepare', ...task });
+export const prepareModel = (task: Omit<PrepareTask, 'kind'>): Promise<PreparedModel> =>
+  ask({ kind: 'prepare', ...task });
 export const exportInThread = (task: Omit<ExportTask, 'kind'>): Promise<null> => ask({ kind: 'export', ...task });
 
 async function ask<T>(task: ModelTask): Promise<T> {

@@ -65,7 +65,10 @@ async function perform(task: ModelTask): Promise<unknown> {
 
 try {
   const result = await perform(workerData as ModelTask);
-  const { parameters, prefix } = (result as Partial<PreparedModel> | null)?.engine ?? { parameters: new Map(), prefix: null };
+  const { parameters, prefix } = (result as Partial<PreparedModel> | null)?.engine ?? {
+    parameters: new Map(),
+    prefix: null,
+  };
   const moved = [...parameters.values(), ...(prefix ? [prefix] : [])].map(({ buffer }) => buffer as ArrayBuffer);
   parentPort?.postMessage({ result }, [...new Set(moved)]);
 } catch (error) {

@@ -1,6 +1,7 @@
 /** @file What a training run can be told, with its defaults and their ranges. */
-import { UsageError } from '../errors.ts';
+
 import type { Preprocessing } from '../engine/engine.ts';
+import { UsageError } from '../errors.ts';
 import type { OptimizerName } from '../plan/plan.ts';
 import type { SchemeName } from '../scheme/names.ts';
 import type { Fit } from './data/decode.ts';
@@ -117,7 +118,12 @@ export function resolveConfig(options: TrainOptions): TrainConfig {
   const rates = Object.values(config.learningRate);
   const rules: readonly [option: string, valid: boolean, expected: string, value: unknown][] = [
     ['batch', whole(config.batch, 1), 'a whole number from 1', config.batch],
-    ['microBatch', config.microBatch === 'auto' || whole(config.microBatch, 1), 'auto or a whole number from 1', config.microBatch],
+    [
+      'microBatch',
+      config.microBatch === 'auto' || whole(config.microBatch, 1),
+      'auto or a whole number from 1',
+      config.microBatch,
+    ],
     ['blocks', config.blocks === 'auto' || whole(config.blocks, 0), 'auto or a whole number from 0', config.blocks],
     ['threads', whole(config.threads, 1), 'a whole number from 1', config.threads],
     ['epochs', whole(config.epochs, 1), 'a whole number from 1', config.epochs],

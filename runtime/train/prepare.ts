@@ -53,7 +53,12 @@ export async function prepareTraining(config: PlanConfig, classes: number | null
   const graph = replace ? replaceHead(model.graph, { classes: wanted, drop: layers, seed: config.seed }) : model.graph;
   const profile = await loadProfile(config.device);
   const request: PlanRequest = {
-    model: { name: model.file.name, sha256: model.file.sha256, imageSize: model.imageSize },
+    model: {
+      name: model.file.name,
+      sha256: model.file.sha256,
+      imageSize: model.imageSize,
+      fileBytes: model.file.bytes,
+    },
     device: profile.name,
     budgetBytes: config.budgetBytes ?? profile.limits.memoryBytes.value,
     scheme: config.scheme,
@@ -76,7 +81,7 @@ export async function modelImageSize({ model, imageSize }: Pick<TrainConfig, 'mo
 /** Values of every parameter that a plan's steps read. */
 export function planParameters(graph: Graph, plan: Plan): Map<string, Float32Array> {
   const pinned = new Set(plan.buffers.filter(({ category }) => category.endsWith('Weights')).map(({ name }) => name));
-  return new Map([...graph.parameters].filter(([name]) => pinned.has(name)).map(([name, { data }]) => [name, data]));
+  return new Map([...graph.parameters].filter(([name]) => pinned.has(name)).map(([name, { data }]) => [name, data()]));
 }
 
 /** Names of what a plan trains, in the graph's order. */

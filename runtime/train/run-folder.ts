@@ -51,7 +51,8 @@ export class RunFolder {
   /** Takes back `begin`: a run that could not start leaves nothing behind. */
   async discard(): Promise<void> {
     if (this.#created) await rm(this.path, { recursive: true, force: true });
-    for (const name of ['cache', 'config.json', 'plan.json']) await rm(join(this.path, name), { recursive: true, force: true });
+    for (const name of ['cache', 'config.json', 'plan.json'])
+      await rm(join(this.path, name), { recursive: true, force: true });
   }
 
   /** Removes what a killed process left half-written. */

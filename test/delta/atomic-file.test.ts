@@ -33,14 +33,20 @@ test('a failure leaves the old file and no temporary one', async (t) => {
   const fails = async (): Promise<void> => {
     throw new Error('no more data');
   };
-  await t.throwsAsync(writeAtomically(path, fails), { instanceOf: DataError, message: `cannot write "${path}": no more data` });
+  await t.throwsAsync(writeAtomically(path, fails), {
+    instanceOf: DataError,
+    message: `cannot write "${path}": no more data`,
+  });
   t.is(await readFile(path, 'utf8'), 'old');
   t.deepEqual(await readdir(folder), ['x']);
 });
 
 test('a place that cannot be written to is named', async (t) => {
   const missing = join(root, 'no-such-folder', 'x');
-  await t.throwsAsync(writeAtomically(missing, text('')), { instanceOf: DataError, message: /cannot write ".*": ENOENT/ });
+  await t.throwsAsync(writeAtomically(missing, text('')), {
+    instanceOf: DataError,
+    message: /cannot write ".*": ENOENT/,
+  });
   const folder = join(root, 'a-folder');
   await mkdir(folder);
   await t.throwsAsync(writeAtomically(folder, text('')), { instanceOf: DataError, message: /EISDIR|EEXIST|ENOTEMPTY/ });
@@ -49,7 +55,8 @@ test('a place that cannot be written to is named', async (t) => {
 
 test('what a killed process left is removed, nothing else', async (t) => {
   const folder = await mkdtemp(join(root, 'left-'));
-  for (const name of ['plan.json', 'plan.json.123.tmp', 'my.tmp', 'x.safetensors.9.tmp']) await writeFile(join(folder, name), '');
+  for (const name of ['plan.json', 'plan.json.123.tmp', 'my.tmp', 'x.safetensors.9.tmp'])
+    await writeFile(join(folder, name), '');
   await removeTemporaries(folder);
   t.deepEqual((await readdir(folder)).sort(), ['my.tmp', 'plan.json']);
   await t.notThrowsAsync(removeTemporaries(join(folder, 'missing')));
@@ -76,7 +83,11 @@ test('a full disk leaves the old file, whatever the point at which it filled', a
       spawnSync('dd', ['if=/dev/zero', `of=${other}`, 'bs=1k', `count=${filler}`]);
       const error = await t.throwsAsync(writeTensors(path, [source(2, 16000)], {}), { instanceOf: DataError });
       t.regex(error?.message ?? '', /ENOSPC[\s\S]*Hint: the disk is full; what was there before is unchanged/);
-      t.deepEqual((await readTensors(path)).tensors.get('x')?.data, new Float32Array(8000).fill(1), `${filler} KiB taken`);
+      t.deepEqual(
+        (await readTensors(path)).tensors.get('x')?.data,
+        new Float32Array(8000).fill(1),
+        `${filler} KiB taken`,
+      );
       t.deepEqual((await readdir(disk.path)).sort(), ['other', 'x.safetensors']);
       await rm(other);
     }

@@ -12,7 +12,12 @@ const seed = 11;
 const root = await mkdtemp(join(tmpdir(), 'edgeshift-test-tensors-'));
 test.after.always(() => rm(root, { recursive: true, force: true }));
 
-const shapes: Readonly<Record<string, readonly number[]>> = { 'a.weight': [2, 3], 'ümlaut "b"': [5], scalar: [], empty: [0, 4] };
+const shapes: Readonly<Record<string, readonly number[]>> = {
+  'a.weight': [2, 3],
+  'ümlaut "b"': [5],
+  scalar: [],
+  empty: [0, 4],
+};
 const tensors = Object.entries(shapes).map(([name, shape], i) => {
   const data = Float32Array.from(normals(new Random(seed, i), shape));
   return { name, shape, data, read: async () => data };
@@ -21,7 +26,7 @@ const tensors = Object.entries(shapes).map(([name, shape], i) => {
 /** A file of the tensors above; its bytes. */
 async function written(name: string, metadata: Record<string, string> = {}): Promise<[path: string, bytes: Buffer]> {
   const path = join(root, name);
-  await writeTensors(path, tensors, { format: 'edgeshift-test', 'näme': 'wörth "it"\n', ...metadata });
+  await writeTensors(path, tensors, { format: 'edgeshift-test', näme: 'wörth "it"\n', ...metadata });
   return [path, await readFile(path)];
 }
 
@@ -37,7 +42,7 @@ async function foreign(name: string, header: string, data: Uint8Array = new Uint
 test('what is written is read back, bit for bit', async (t) => {
   const [path] = await written('round.safetensors');
   const file = await readTensors(path);
-  t.deepEqual(file.metadata, { format: 'edgeshift-test', 'näme': 'wörth "it"\n' });
+  t.deepEqual(file.metadata, { format: 'edgeshift-test', näme: 'wörth "it"\n' });
   t.deepEqual([...file.tensors.keys()], Object.keys(shapes));
   for (const { name, shape, data } of tensors) t.like(file.tensors.get(name), { name, shape: [...shape], data });
 });
@@ -75,7 +80,11 @@ test('any damaged byte is noticed', async (t) => {
     const damaged = Buffer.from(bytes);
     damaged[at] = (bytes[at] ?? 0) ^ (1 << random.integer(0, 7));
     await writeFile(path, damaged);
-    await t.throwsAsync(readTensors(path), { instanceOf: DeltaError, message: /is not a readable safetensors file/ }, `seed ${seed}, byte ${at}`);
+    await t.throwsAsync(
+      readTensors(path),
+      { instanceOf: DeltaError, message: /is not a readable safetensors file/ },
+      `seed ${seed}, byte ${at}`,
+    );
   }
 });
 
@@ -117,7 +126,10 @@ garbage.forEach((header, i) => {
 test('a header longer than the file, and a missing file', async (t) => {
   const path = join(root, 'long.safetensors');
   await writeFile(path, Buffer.alloc(64, 0xff));
-  await t.throwsAsync(readTensors(path), { instanceOf: DeltaError, message: /its header should have 18446744073709552000 bytes/ });
+  await t.throwsAsync(readTensors(path), {
+    instanceOf: DeltaError,
+    message: /its header should have 18446744073709552000 bytes/,
+  });
   await t.throwsAsync(readTensors(join(root, 'nothing')), { instanceOf: DeltaError, message: /ENOENT/ });
 });
 

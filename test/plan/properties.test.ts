@@ -134,7 +134,7 @@ test('spans hold every trained parameter once, with gradients and states in the 
         insist(String(inOrder(from, bytes)) === String(expected), `${expected}`);
     }
     const trained = buffers.filter(({ category }) => category === 'trainableWeights');
-    const count = trained.reduce((sum, { name }) => sum + (graph.parameters.get(name)?.data.length ?? 0), 0);
+    const count = trained.reduce((sum, { name }) => sum + (graph.parameters.get(name)?.data().length ?? 0), 0);
     insist(count === trainableParameters, `${count} trained, ${trainableParameters} planned`);
   });
   t.pass();

@@ -109,7 +109,7 @@ export class GraphBuilder {
   #parameter(name: string, role: string, shape: Shape): string {
     const data = Float32Array.from(parameterValues(this.#random, role, shape));
     const origin = { tensor: name, shape, permutation: shape.map((_, axis) => axis) };
-    this.#parameters.set(name, { name, shape, data, origin });
+    this.#parameters.set(name, { name, shape, data: () => data, origin });
     return name;
   }
 }

@@ -153,8 +153,16 @@ export function plainNet(options: OnnxOptions = {}): OnnxBuilder {
 
 /** A model as if it had been read from disk. */
 export function modelFile(proto: ModelProto): ModelFile {
-  const sha256 = createHash('sha256').update(encodeModel(proto)).digest('hex');
-  return { path: 'tiny.onnx', name: 'tiny', sha256, proto, opset: Number(proto.opsetImport[0]?.version ?? 0) };
+  const bytes = encodeModel(proto);
+  const sha256 = createHash('sha256').update(bytes).digest('hex');
+  return {
+    path: 'tiny.onnx',
+    name: 'tiny',
+    sha256,
+    proto,
+    bytes: bytes.length,
+    opset: Number(proto.opsetImport[0]?.version ?? 0),
+  };
 }
 
 export function importModel(proto: ModelProto, imageSize?: number): Graph {

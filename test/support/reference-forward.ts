@@ -24,7 +24,7 @@ export function referenceForward(graph: Graph, images: ArrayLike<number>, batch:
     const output = new Float64Array(batch * elements(shapes.output));
     const parameters = Object.entries(node.parameters).map(([role, name]) => [
       role,
-      Float64Array.from(parameterOf(graph, name).data),
+      Float64Array.from(parameterOf(graph, name).data()),
     ]);
     // Activations are applied here, so that what goes into them can be seen.
     kernel.forward({

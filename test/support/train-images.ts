@@ -31,5 +31,7 @@ export function toyImage(label: number, seed: number): Promise<Buffer> {
   const pixels = Buffer.from(
     Uint8Array.from({ length: SIDE * SIDE * 3 }, (_, k) => (colour[k % 3] ?? 0) + random.integer(-50, 50)),
   );
-  return sharp(pixels, { raw: { width: SIDE, height: SIDE, channels: 3 } }).png().toBuffer();
+  return sharp(pixels, { raw: { width: SIDE, height: SIDE, channels: 3 } })
+    .png()
+    .toBuffer();
 }

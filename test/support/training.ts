@@ -14,7 +14,7 @@ export const unitScale: Preprocessing = { scale: [1 / 255, 1 / 255, 1 / 255], bi
 
 export function request(graph: Graph, changes: Partial<PlanRequest> = {}): PlanRequest {
   return {
-    model: { name: graph.name, sha256: '0'.repeat(64), imageSize: shapeOf(graph, graph.input)[0] ?? 0 },
+    model: { name: graph.name, sha256: '0'.repeat(64), imageSize: shapeOf(graph, graph.input)[0] ?? 0, fileBytes: 0 },
     device: 'test',
     budgetBytes: 2 ** 31,
     optimizer: 'sgd',
@@ -33,7 +33,7 @@ export function plan(graph: Graph, changes: Partial<PlanRequest> = {}): Plan {
 }
 
 export function parametersOf(graph: Graph): Map<string, Float32Array> {
-  return new Map([...graph.parameters].map(([name, { data }]) => [name, data]));
+  return new Map([...graph.parameters].map(([name, { data }]) => [name, data()]));
 }
 
 /** What an engine needs of a model; without a file it has no prefix, and takes features only unless everything trains. */

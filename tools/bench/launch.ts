@@ -1,5 +1,5 @@
 /** @file Fresh processes under the environment and Node flags that `npm run edgeshift` has, which its memory depends on. */
-import { type ChildProcess, spawn, type StdioOptions } from 'node:child_process';
+import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { root } from './places.ts';
@@ -13,11 +13,14 @@ export interface Command {
 
 /** Takes the command of the package's script `edgeshift` apart: `NAME=value ... node --flag ... script`. */
 async function edgeshiftScript(): Promise<{ env: Record<string, string>; flags: string[]; script: string }> {
-  const { scripts } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { scripts: Record<string, string> };
+  const { scripts } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as {
+    scripts: Record<string, string>;
+  };
   const words = (scripts.edgeshift ?? '').split(/\s+/);
   const node = words.indexOf('node');
   const script = words.at(-1);
-  if (node < 0 || script === undefined) throw new Error(`package.json: the script "edgeshift" does not run node: ${words.join(' ')}`);
+  if (node < 0 || script === undefined)
+    throw new Error(`package.json: the script "edgeshift" does not run node: ${words.join(' ')}`);
   const env = Object.fromEntries(words.slice(0, node).map((word) => word.split('=', 2) as [string, string]));
   return { env, flags: words.slice(node + 1, -1), script };
 }

@@ -49,4 +49,13 @@ program
   .option('--json', 'print JSON', false)
   .action(async (options) => (await import('./protocol.ts')).protocol(options));
 
+program
+  .command('resume')
+  .description('SIGKILL at random moments of a training run, resumed each time')
+  .option('--kills <n>', 'how often', whole, 20)
+  .option('--steps <n>', 'steps of the run', whole, 150)
+  .option('--seed <n>', 'seed of the moments and of the run', whole, 1)
+  .option('--json', 'print JSON', false)
+  .action(async (options) => (await import('./resume.ts')).resume(options));
+
 await program.parseAsync();

@@ -9,7 +9,7 @@ import type { Plan, TrainResult } from '../../runtime/index.ts';
 import { PROCESS_BASE_BYTES } from '../../runtime/plan/accounting.ts';
 import { commandLine, runJson } from './launch.ts';
 import { benchFolder, benchModel, datasetCache } from './places.ts';
-import { factsText, facts, median, mib, table } from './report.ts';
+import { facts, factsText, median, mib, table } from './report.ts';
 
 export interface MemoryOptions {
   readonly size: number;
@@ -40,12 +40,17 @@ const TEST_IDS = 32;
 
 export async function memory(options: MemoryOptions): Promise<void> {
   const { path } = await benchModel();
-  const { train, test } = await ensureEmoji(datasetCache, { size: options.size, trainIds: TRAIN_IDS, testIds: TEST_IDS });
+  const { train, test } = await ensureEmoji(datasetCache, {
+    size: options.size,
+    trainIds: TRAIN_IDS,
+    testIds: TEST_IDS,
+  });
   const rows: Row[] = [];
   for (const [setting, args] of settings(options)) {
     if (options.only !== null && !setting.includes(options.only)) continue;
     const runs: Row[] = [];
-    for (let n = 0; n < options.repeat; n++) runs.push(await measure(setting, path, ['--data', train, '--test', test, ...args]));
+    for (let n = 0; n < options.repeat; n++)
+      runs.push(await measure(setting, path, ['--data', train, '--test', test, ...args]));
     const row = runs.reduce((most, run) => (run.maxRssBytes > most.maxRssBytes ? run : most));
     rows.push(row);
     console.error(`${setting}: ${mib(row.maxRssBytes)} MiB`);
@@ -55,9 +60,22 @@ export async function memory(options: MemoryOptions): Promise<void> {
 }
 
 function settings({ size, batch, threads, optimizer, steps }: MemoryOptions): [name: string, args: string[]][] {
-  const setting = (name: string, changes: Readonly<Record<string, string | number>>, ...more: string[]): [string, string[]] => {
+  const setting = (
+    name: string,
+    changes: Readonly<Record<string, string | number>>,
+    ...more: string[]
+  ): [string, string[]] => {
     const values = {
-      ...{ 'image-size': size, batch, threads, optimizer, 'max-steps': steps, epochs: steps, augment: 'flip', lr: 1e-3 },
+      ...{
+        'image-size': size,
+        batch,
+        threads,
+        optimizer,
+        'max-steps': steps,
+        epochs: steps,
+        augment: 'flip',
+        lr: 1e-3,
+      },
       ...changes,
     };
     return [name, [...Object.entries(values).flatMap(([option, value]) => [`--${option}`, String(value)]), ...more]];

@@ -8,7 +8,7 @@ import { fashionMnistFolder, fashionMnistLabels } from '../../models/datasets/fa
 import type { SchemeName, TrainOptions, TrainResult } from '../../runtime/index.ts';
 import { nodeProgram, runJson } from './launch.ts';
 import { benchFolder, benchModel, program } from './places.ts';
-import { factsText, facts, table } from './report.ts';
+import { facts, factsText, table } from './report.ts';
 
 export interface ProtocolOptions {
   readonly seeds: readonly number[];
@@ -103,7 +103,15 @@ function text(options: ProtocolOptions, rows: readonly Row[]): string {
     const { bar, torch } = references[scheme];
     const train = mean(own.map(({ result }) => result.trainAccuracy));
     const seconds = mean(own.map((row) => row.seconds));
-    return [scheme, ...accuracies.map(share), share(mean(accuracies)), String(bar), String(torch), share(train), seconds.toFixed(0)];
+    return [
+      scheme,
+      ...accuracies.map(share),
+      share(mean(accuracies)),
+      String(bar),
+      String(torch),
+      share(train),
+      seconds.toFixed(0),
+    ];
   });
   return [
     `Fashion-MNIST, first ${limit} training images at 96 px, ${epochs} epochs, batch 32, Adam, ${schedule} rate`,

@@ -9,7 +9,7 @@ import { openModel, type SchemeName } from '../../runtime/index.ts';
 import { Contender, NotInstalledError } from './contender.ts';
 import { type Command, nodeProgram } from './launch.ts';
 import { type BenchModel, benchFolder, benchModel, program, root } from './places.ts';
-import { factsText, facts, median, mib, quantile, table } from './report.ts';
+import { facts, factsText, median, mib, quantile, table } from './report.ts';
 import type { StepServerOptions } from './step-server.ts';
 
 export interface StepOptions {
@@ -47,7 +47,8 @@ export async function step(options: StepOptions): Promise<void> {
     for (const contender of contenders) contender.kill();
   });
   const torch = measured.find(({ ready }) => ready.torch !== undefined)?.ready.torch ?? null;
-  if (options.json) console.log(JSON.stringify({ step: options, ...before, torch, missing, contenders: measured.map(summary) }));
+  if (options.json)
+    console.log(JSON.stringify({ step: options, ...before, torch, missing, contenders: measured.map(summary) }));
   else console.log(text(options, measured, missing, `${factsText(before)}, torch ${torch ?? 'not installed'}`));
 }
 
@@ -68,7 +69,16 @@ async function commands(options: StepOptions): Promise<[name: string, command: C
 
 function torchCommand(model: BenchModel, options: StepOptions, scheme: string, channelsLast: boolean): Command {
   const { blocks, batch, size, threads } = options;
-  const values = { model: model.path, drop: model.drop.join(','), scheme, blocks, batch, size, threads, classes: CLASSES };
+  const values = {
+    model: model.path,
+    drop: model.drop.join(','),
+    scheme,
+    blocks,
+    batch,
+    size,
+    threads,
+    classes: CLASSES,
+  };
   const args = Object.entries(values).flatMap(([name, value]) => [`--${name}`, String(value)]);
   const script = join(root, 'tools/bench/torch/step_server.py');
   return { file: 'python3', args: [script, ...args, ...(channelsLast ? ['--channels-last'] : [])], env: {} };

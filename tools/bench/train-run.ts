@@ -7,7 +7,8 @@ import { type TrainOptions, train } from '../../runtime/index.ts';
 const options = JSON.parse(process.argv[2] ?? '{}') as TrainOptions;
 const result = await train(options, {
   onEvent(event) {
-    if (event.kind === 'epoch') console.error(`epoch ${event.epoch + 1}: training accuracy ${event.trainAccuracy.toFixed(4)}`);
+    if (event.kind === 'epoch')
+      console.error(`epoch ${event.epoch + 1}: training accuracy ${event.trainAccuracy.toFixed(4)}`);
   },
 });
 console.log(JSON.stringify(result));

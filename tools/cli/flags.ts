@@ -32,7 +32,10 @@ export function addPlanOptions(command: Command): Command {
     .option('--label-smoothing <s>', 'probability spread over all classes')
     .option('--derivative <bit>', 'bit kept of a clipped activation: exact or sign')
     .option('--head <how>', 'auto, new or keep')
-    .option('--drop <layers>', "layers to drop for a new head, separated by commas (default: the model file's, or the last)")
+    .option(
+      '--drop <layers>',
+      "layers to drop for a new head, separated by commas (default: the model file's, or the last)",
+    )
     .option('--seed <n>', 'seed of everything random');
 }
 

@@ -32,19 +32,25 @@ addModelOptions(program.command('inspect <model>').description('print a model as
   .option('--json', 'print JSON')
   .action(action(() => import('./commands/inspect.ts')));
 
-addPlanOptions(addModelOptions(program.command('plan <model>').description('say what training costs, before it starts')))
+addPlanOptions(
+  addModelOptions(program.command('plan <model>').description('say what training costs, before it starts')),
+)
   .option('--classes <n>', "classes of a new head (default: the model's own)")
   .option('--save <file>', 'save the plan; `train --plan` replays it')
   .option('--json', 'print JSON')
   .action(action(() => import('./commands/plan.ts')));
 
 addTrainOptions(
-  addPlanOptions(addDataOptions(addModelOptions(program.command('train [model]').description('train and export a model')))),
+  addPlanOptions(
+    addDataOptions(addModelOptions(program.command('train [model]').description('train and export a model'))),
+  ),
 )
   .option('--json', 'print one JSON line at the end')
   .action(action(() => import('./commands/train.ts')));
 
-addDataOptions(addModelOptions(program.command('evaluate <model>').description('measure accuracy on a folder of images')))
+addDataOptions(
+  addModelOptions(program.command('evaluate <model>').description('measure accuracy on a folder of images')),
+)
   .option('--delta <file>', 'apply a delta to the model first')
   .option('--engine <name>', 'onnxruntime (bare session) or edgeshift', 'onnxruntime')
   .option('--scheme <name>', 'with --engine edgeshift: what runs on the arena', 'head')

@@ -25,7 +25,10 @@ export class TrainProgress {
   show(event: RunEvent): void {
     switch (event.kind) {
       case 'images':
-        this.#status(`decoding images ${bar(event.done, event.total)} ${event.done}/${event.total}`, event.done === event.total);
+        this.#status(
+          `decoding images ${bar(event.done, event.total)} ${event.done}/${event.total}`,
+          event.done === event.total,
+        );
         return;
       case 'skipped': {
         const shown = event.files.slice(0, 10).map(({ path, reason }) => `  ${path}: ${reason}`);

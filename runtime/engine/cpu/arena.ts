@@ -33,7 +33,9 @@ export class Arena {
     const { offset, bytes, bytesPerImage } = this.buffer(name);
     const used = bytesPerImage > 0 ? bytesPerImage * images : bytes;
     if (used > bytes) {
-      throw new ExecutionError(`buffer "${name}" holds ${bytes} bytes, ${used} are needed for ${images} images`, { name });
+      throw new ExecutionError(`buffer "${name}" holds ${bytes} bytes, ${used} are needed for ${images} images`, {
+        name,
+      });
     }
     this.#highWater = Math.max(this.#highWater, offset + used);
     return offset;

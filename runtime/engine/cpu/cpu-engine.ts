@@ -2,14 +2,15 @@
  * @file The engine for processors: the frozen prefix as one onnxruntime session, matrix products through onnxruntime on
  * arena views, everything else in SIMD kernels, all on one arena of the planned size.
  */
-import { loadSimd, type SimdKernels } from '../../../kernels/simd/simd.ts';
+
 import type { OpName } from '../../../kernels/index.ts';
+import { loadSimd, type SimdKernels } from '../../../kernels/simd/simd.ts';
 import { ExecutionError } from '../../errors.ts';
 import { elements } from '../../graph/graph.ts';
 import { PIXELS } from '../../plan/lifetimes.ts';
 import { optimizerStates, type Plan, type PlannedStep } from '../../plan/plan.ts';
-import { countCorrect, notFinite } from '../outcome.ts';
 import type { Engine, EngineInput, EngineModel, EngineStatistics, StepResult, Update } from '../engine.ts';
+import { countCorrect, notFinite } from '../outcome.ts';
 import { Arena } from './arena.ts';
 import { MatrixProducts } from './matrix-products.ts';
 import { bind, type Machine } from './operands.ts';
@@ -144,7 +145,11 @@ export class CpuEngine implements Engine {
       if (done) await done;
     } catch (cause) {
       const what = `${step.op} "${step.node}" (${step.pass})`;
-      throw new ExecutionError(`${what} failed: ${cause instanceof Error ? cause.message : cause}`, { node: step.node }, { cause });
+      throw new ExecutionError(
+        `${what} failed: ${cause instanceof Error ? cause.message : cause}`,
+        { node: step.node },
+        { cause },
+      );
     }
   }
 
@@ -161,7 +166,20 @@ export class CpuEngine implements Engine {
         const corrections = [1 - ADAM.beta1 ** step, Math.sqrt(1 - ADAM.beta2 ** step)] as const;
         const { beta1, beta2, epsilon } = ADAM;
         const decoupled = optimizer === 'adamw' ? 1 : 0;
-        simd.adam(parameters, gradients, first, second, bytes / 4, rate, beta1, beta2, epsilon, decay, ...corrections, decoupled);
+        simd.adam(
+          parameters,
+          gradients,
+          first,
+          second,
+          bytes / 4,
+          rate,
+          beta1,
+          beta2,
+          epsilon,
+          decay,
+          ...corrections,
+          decoupled,
+        );
       }
     }
   }

@@ -7,10 +7,18 @@ import type { CpuOp, Machine, Operands } from './operands.ts';
 export const conv: CpuOp = {
   async forward(o, machine) {
     const { rows, patch, out } = sizes(o);
-    if (isPointwise(window(o))) return machine.products.nt(o.input(0), o.parameter('weight'), o.output, rows, patch, out);
+    if (isPointwise(window(o)))
+      return machine.products.nt(o.input(0), o.parameter('weight'), o.output, rows, patch, out);
     for (const part of patches(o)) {
       gather(o, machine, part);
-      await machine.products.nt(o.workspace, o.parameter('weight'), o.output + 4 * part.from * out, part.rows, patch, out);
+      await machine.products.nt(
+        o.workspace,
+        o.parameter('weight'),
+        o.output + 4 * part.from * out,
+        part.rows,
+        patch,
+        out,
+      );
     }
   },
   async backward(o, machine) {

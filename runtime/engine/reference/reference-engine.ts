@@ -2,13 +2,13 @@
  * @file The reference engine: the kernels' own float64 loops, step by step as the plan says. Slow and obvious; the oracle
  * of every other engine's tests. It has no arena and runs no prefix: give it features.
  */
-import { type OpName, kernels } from '../../../kernels/index.ts';
+import { kernels, type OpName } from '../../../kernels/index.ts';
 import type { Kernel } from '../../../kernels/kernel.ts';
 import { ExecutionError } from '../../errors.ts';
 import { elements } from '../../graph/graph.ts';
 import { gradientBuffer, optimizerStates, type Plan, type PlannedStep } from '../../plan/plan.ts';
-import { countCorrect, notFinite } from '../outcome.ts';
 import type { Engine, EngineInput, EngineStatistics, Preprocessing, StepResult, Update } from '../engine.ts';
+import { countCorrect, notFinite } from '../outcome.ts';
 
 type Values = Map<string, Float64Array>;
 
@@ -68,7 +68,8 @@ export class ReferenceEngine implements Engine {
 
   async step(input: EngineInput, labels: Int32Array, update: Update): Promise<StepResult> {
     const result = await this.gradients(input, labels);
-    if (optimizerStates[this.plan.optimizer] !== 1) throw new ExecutionError('the reference engine knows plain SGD only');
+    if (optimizerStates[this.plan.optimizer] !== 1)
+      throw new ExecutionError('the reference engine knows plain SGD only');
     for (const [name, values] of this.#pinned) {
       const gradient = this.#pinned.get(gradientBuffer(name));
       const momentum = this.#pinned.get(`state 0 ${name}`);
@@ -106,7 +107,9 @@ export class ReferenceEngine implements Engine {
       values.set(step.output ?? '', output);
       const saved = Object.entries(step.saved).map(([role, name]) => {
         // A mask has one element for each of the output's, the probabilities one for each of the input's.
-        const array = new Float64Array(batch * elements((role === 'mask' ? step.shapes.output : step.shapes.inputs[0]) ?? []));
+        const array = new Float64Array(
+          batch * elements((role === 'mask' ? step.shapes.output : step.shapes.inputs[0]) ?? []),
+        );
         values.set(name, array);
         return [role, array] as const;
       });
@@ -149,7 +152,8 @@ export class ReferenceEngine implements Engine {
 
   #accumulate(step: PlannedStep, values: Values, batch: number): void {
     const count = batch * elements(step.shapes.output);
-    const sum = step.op === 'Copy' ? new Float64Array(count) : (values.get(step.output ?? '') ?? new Float64Array(count));
+    const sum =
+      step.op === 'Copy' ? new Float64Array(count) : (values.get(step.output ?? '') ?? new Float64Array(count));
     values.get(step.inputs[0] ?? '')?.forEach((value, i) => {
       sum[i] = (sum[i] ?? 0) + value;
     });

@@ -1,5 +1,5 @@
 /** @file `edgeshift devices`: the profiles that plans can be made for. */
-import { loadProfile, listProfiles, thisMachine } from '../../../device-profiles/profiles.ts';
+import { listProfiles, loadProfile, thisMachine } from '../../../device-profiles/profiles.ts';
 import { bytesText } from '../../../runtime/plan/bytes-text.ts';
 import type { Flags } from '../flags.ts';
 
@@ -21,7 +21,12 @@ export async function run([name]: readonly string[], flags: Flags): Promise<numb
   ]);
   const widths = [0, 1, 2].map((column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
   for (const row of [['profile', 'cap', 'threads', 'board'], ...rows]) {
-    console.log(row.map((cell, column) => cell.padEnd(Math.max(widths[column] ?? 0, 7))).join('  ').trimEnd());
+    console.log(
+      row
+        .map((cell, column) => cell.padEnd(Math.max(widths[column] ?? 0, 7)))
+        .join('  ')
+        .trimEnd(),
+    );
   }
   return 0;
 }

@@ -33,7 +33,9 @@ export async function run([model = '']: readonly string[], flags: Flags): Promis
   const width = Math.max(...Object.keys(result.perClass).map((name) => name.length));
   const rows = Object.entries(result.perClass).map(([name, share]) => `  ${name.padEnd(width)}  ${percent(share)}`);
   const skipped = result.skipped > 0 ? `, ${result.skipped} files skipped` : '';
-  console.log(`accuracy ${percent(result.accuracy)} (${result.correct} of ${result.samples}, ${result.engine}${skipped})`);
+  console.log(
+    `accuracy ${percent(result.accuracy)} (${result.correct} of ${result.samples}, ${result.engine}${skipped})`,
+  );
   console.log(rows.join('\n'));
   return 0;
 }

@@ -1,6 +1,7 @@
 /** @file `edgeshift inspect`: a model as edgeshift sees it. */
-import { preprocessingNamed } from '../../../models/onnx/preprocessing.ts';
+
 import { openModel } from '../../../models/onnx/open-model.ts';
+import { preprocessingNamed } from '../../../models/onnx/preprocessing.ts';
 import { findBlocks } from '../../../runtime/graph/blocks.ts';
 import { elements } from '../../../runtime/graph/graph.ts';
 import { printGraph } from '../../../runtime/graph/print.ts';
