@@ -137,7 +137,7 @@ const Flatten: Rule = (node, context) => {
 const Reshape: Rule = (node, context) => {
   const target = node.inputs[1] ? context.vector(node.inputs[1]) : node.integers('shape', []);
   const size = context.shape(node.inputs[0] ?? '')?.reduce((product, extent) => product * extent, 1);
-  if (!target || target.length !== 2 || size === undefined) return 'only a flattening to [N, features]';
+  if (target?.length !== 2 || size === undefined) return 'only a flattening to [N, features]';
   const [, features] = target;
   return features === -1 || features === size ? flattenOrRename(node, context) : `its target is [${target}]`;
 };

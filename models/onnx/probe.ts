@@ -1,4 +1,5 @@
 /** @file Shapes the file does not tell, asked from onnxruntime by running one grey image. */
+import '../../runtime/engine/no-telemetry.ts';
 import { ModelError } from '../../runtime/errors.ts';
 import type { Shape } from '../../runtime/graph/graph.ts';
 import { imageInput } from './image-input.ts';

@@ -2,6 +2,7 @@
  * @file The CPU engine in a worker: a run of onnxruntime blocks its thread, and the main one has progress, signals and files
  * to attend to.
  */
+import './no-telemetry.ts';
 import { Worker } from 'node:worker_threads';
 import { ExecutionError } from '../errors.ts';
 import type { Plan } from '../plan/plan.ts';

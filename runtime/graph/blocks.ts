@@ -45,7 +45,17 @@ export function findBlocks(graph: Graph): readonly Block[] {
     .filter((piece) => piece.length > 0)
     .map((piece, i) => makeBlock(piece, roles[i] ?? 'block', graph.input));
   const head = nodes.slice(headFrom);
-  return head.length > 0 ? [...blocks, makeBlock(head, 'head', graph.input)] : blocks;
+  return uniqueNames(head.length > 0 ? [...blocks, makeBlock(head, 'head', graph.input)] : blocks);
+}
+
+/** Numbers names that several blocks share, as repeated stages of one module can. */
+function uniqueNames(blocks: readonly Block[]): readonly Block[] {
+  const seen = new Map<string, number>();
+  return blocks.map((block) => {
+    const count = (seen.get(block.name) ?? 0) + 1;
+    seen.set(block.name, count);
+    return count === 1 ? block : { ...block, name: `${block.name} (${count})` };
+  });
 }
 
 /** Index of the first node above the last convolution and what is fused to it. */

@@ -1,5 +1,6 @@
 /** @file Evaluation of a model file on a folder of images, in a bare onnxruntime session or on edgeshift's own engine. */
 
+import '../engine/no-telemetry.ts';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

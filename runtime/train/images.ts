@@ -47,17 +47,20 @@ export async function openRunImages(
     ...(onProgress && { onProgress }),
   };
   const parts = await findParts(config);
+  const fraction = parts.test && config.patience === 0 ? 0 : config.validation;
+  if (!parts.test && fraction === 0) {
+    throw new UsageError('there are no test images: give --test, or set some aside with --validation 0.2');
+  }
   const limit = config.limit === null ? {} : { limit: config.limit };
   const opened = await openDataset(parts.train.path, { ...common, ...limit, ...splitOf(parts.train) });
   const testLimit = config.testLimit === null ? {} : { limit: config.testLimit };
   const { classes } = opened.dataset;
   const test = parts.test
-    ? await openDataset(parts.test.path, { ...common, ...testLimit, ...splitOf(parts.test), classes })
+    ? await openDataset(parts.test.path, { ...common, ...testLimit, ...splitOf(parts.test), classes }).catch(async (error: unknown) => {
+        await opened.dataset[Symbol.asyncDispose]();
+        throw error;
+      })
     : null;
-  const fraction = test && config.patience === 0 ? 0 : config.validation;
-  if (!test && fraction === 0) {
-    throw new UsageError('there are no test images: give --test, or set some aside with --validation 0.2');
-  }
   const split = splitDataset(opened.dataset, fraction, config.seed);
   const validation = split.validation.length > 0 ? { dataset: opened.dataset, indices: split.validation } : null;
   return {

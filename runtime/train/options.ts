@@ -1,9 +1,11 @@
 /** @file What a training run can be told, with its defaults and their ranges. */
 
+import { availableParallelism } from 'node:os';
 import type { Preprocessing } from '../engine/engine.ts';
 import { UsageError } from '../errors.ts';
 import type { OptimizerName } from '../plan/plan.ts';
 import type { SchemeName } from '../scheme/names.ts';
+import { parseAugment } from './data/augment.ts';
 import type { Fit } from './data/decode.ts';
 import type { ScheduleName } from './schedule.ts';
 
@@ -72,6 +74,9 @@ export interface TrainConfig {
 /** What `train` needs at the least. */
 export type TrainOptions = Partial<TrainConfig> & Pick<TrainConfig, 'model' | 'data' | 'run'>;
 
+/** Beyond this many threads products of this size do not get faster. */
+const MAX_THREADS = 8;
+
 /** The learning rates are those of the Fashion-MNIST reference protocol with Adam at batch 32. */
 export const defaults: Omit<TrainConfig, 'model' | 'data' | 'run'> = {
   test: null,
@@ -83,7 +88,7 @@ export const defaults: Omit<TrainConfig, 'model' | 'data' | 'run'> = {
   budgetBytes: null,
   batch: 32,
   microBatch: 'auto',
-  threads: 2,
+  threads: Math.min(availableParallelism(), MAX_THREADS),
   optimizer: 'adam',
   learningRate: { head: 3e-3, weights: 5e-4, norms: 3e-3 },
   momentum: 0.9,
@@ -146,5 +151,6 @@ export function resolveConfig(options: TrainOptions): TrainConfig {
       { options: wrong.map(([option]) => option) },
     );
   }
+  parseAugment(config.augment);
   return config;
 }

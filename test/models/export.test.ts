@@ -8,7 +8,7 @@ import { readModelFile } from '../../models/onnx/model-file.ts';
 import { openModel } from '../../models/onnx/open-model.ts';
 import { DataType, encodeModel, type ModelProto, makeNode, makeTensor } from '../../models/onnx/proto.ts';
 import { floatData, setFloatData } from '../../models/onnx/tensor-data.ts';
-import { type Delta, writeDelta } from '../../runtime/delta/delta.ts';
+import type { Delta } from '../../runtime/delta/delta.ts';
 import { DeltaError } from '../../runtime/errors.ts';
 import { OnnxBuilder, runOnnxruntime } from '../support/onnx-models.ts';
 import { largestDifference, type ShortTraining, type TrainedModel, trainAndExport } from '../support/train-export.ts';
@@ -20,9 +20,7 @@ const TOLERANCE = 1e-4;
 
 /** Initializers of a model as bytes, by name. */
 const tensorsOf = ({ graph }: ModelProto): Map<string, Uint8Array> =>
-  new Map(graph?.initializer.map((tensor) => [tensor.name, new Uint8Array(floatBytes(tensor.rawData))]));
-
-const floatBytes = (bytes: Uint8Array): ArrayBuffer => new Uint8Array(bytes).buffer;
+  new Map(graph?.initializer.map(({ name, rawData }) => [name, rawData]));
 
 /** Trains, exports, and holds the file to the engine and to the file it came from. */
 async function exported(t: ExecutionContext, model: ModelProto, options: ShortTraining = {}): Promise<TrainedModel> {
@@ -183,7 +181,7 @@ test('weights in Constant nodes are written back into them, whatever name their 
   }
 });
 
-test('float16 and float64 weights are written back in their own type', async (t) => {
+test('float16 weights are written back as float16', async (t) => {
   const b = new OnnxBuilder({ size: 16, seed: 9 });
   const half = b.node('Cast', 'half', ['image'], { to: DataType.FLOAT16 });
   const flat = b.node('Flatten', 'flat', [
@@ -218,11 +216,8 @@ const handMade = (base: string): Delta => ({
 });
 
 test('another image size than the file was made for is declared', async (t) => {
-  const { exported: file, exportedPath } = await exported(t, keptNorms({ batch: 1 }).model(), {
-    config: { scheme: 'head', imageSize: 24 },
-  }).catch(() => exported(t, keptNorms().model(), { config: { scheme: 'head', imageSize: 24 } }));
+  const { exportedPath } = await exported(t, keptNorms().model(), { config: { scheme: 'head', imageSize: 24 } });
   t.is((await openModel(exportedPath)).imageSize, 24);
-  t.truthy(file);
 });
 
 test('the same delta twice gives the same bytes', async (t) => {
@@ -275,8 +270,6 @@ test('a delta for another base, or of other tensors, is refused and nothing is w
     message: /"stem_norm.shift" with 3 values, .* has \[8\]/,
   });
   t.deepEqual(await readdir(folder), ['base.onnx']);
-  const delta = join(folder, 'd.safetensors');
-  await writeDelta(delta, handMade(sha256), []);
 });
 
 test('external data files are taken into the exported file', async (t) => {
@@ -295,5 +288,4 @@ test('external data files are taken into the exported file', async (t) => {
   const session = await InferenceSession.create(await readFile(trained.exportedPath));
   t.deepEqual(session.outputNames, ['logits'], 'it needs no other file');
   await session.release();
-  t.is(makeTensor('x', [1], Float32Array.of(1)).name, 'x');
 });

@@ -4,7 +4,6 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
-import { type Metrics, readMetrics, type StepMetrics } from '../../runtime/train/metrics.ts';
 
 /** The package's cache, seen from the compiled file in dist/test/support. */
 export const modelCache = fileURLToPath(new URL('../../../.cache/models', import.meta.url));
@@ -52,12 +51,6 @@ export function lastJson({ stdout, stderr }: CliResult): Record<string, unknown>
   } catch {
     throw new Error(`no JSON on the last line of stdout: ${JSON.stringify(line)}\n${stderr}`);
   }
-}
-
-/** What was measured, without the times. */
-export async function trajectory(run: string): Promise<readonly Omit<StepMetrics, 'millis'>[]> {
-  const metrics = await readMetrics(join(run, 'metrics.jsonl'));
-  return metrics.map((line: Metrics) => ({ ...line, millis: 0 }) as StepMetrics);
 }
 
 /** Bytes of every file below a folder, by path. */

@@ -2,6 +2,7 @@
  * @file Matrix products on arena views through onnxruntime: three tiny sessions with symbolic dimensions serve every
  * shape. No weight is ever copied or transposed.
  */
+import '../no-telemetry.ts';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import type { ProductModels } from '../../../models/onnx/products.ts';
 import { GarbageMeter } from '../../garbage.ts';

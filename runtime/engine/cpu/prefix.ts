@@ -1,4 +1,5 @@
 /** @file The frozen prefix: pixels in, features at the cut out, one image at a time through one onnxruntime session. */
+import '../no-telemetry.ts';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { ExecutionError } from '../../errors.ts';
 import { PIXELS, PREFIX_IMAGES } from '../../plan/lifetimes.ts';
