@@ -5,7 +5,7 @@ import { ExecutionError } from '../errors.ts';
 export function notFinite(loss: number): ExecutionError {
   return new ExecutionError(
     `the loss is ${loss}: training stops before this step changes anything\n` +
-      'Hint: lower the learning rate, or continue from the last checkpoint with a lower one',
+      'Hint: start a run with a lower learning rate; the last checkpoint of this one is kept',
     { loss },
   );
 }

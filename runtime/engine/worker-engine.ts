@@ -66,7 +66,8 @@ export class WorkerEngine implements Engine {
     const cut = plan.buffers.find(({ name }) => name === plan.values.cut);
     const imageBytes = 3 * plan.model.imageSize ** 2;
     // Pages that no batch reaches are never resident, so the larger of both costs nothing where it is not used.
-    const shared = new SharedArrayBuffer(plan.batch * Math.max(imageBytes, cut?.bytesPerImage ?? 0));
+    const bytes = plan.batch * Math.max(imageBytes, cut?.bytesPerImage ?? 0);
+    const shared = new SharedArrayBuffer(4 * Math.ceil(bytes / 4));
     const engine = new WorkerEngine({ plan, model, shared });
     await new Promise<void>((resolve, reject) => engine.#waiting.set(READY, { resolve, reject }));
     return engine;

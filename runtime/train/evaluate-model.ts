@@ -20,7 +20,7 @@ import { type Dataset, openDataset } from './data/dataset.ts';
 import type { Fit } from './data/decode.ts';
 import { findIdx } from './data/idx.ts';
 import { allIndices, measureAccuracy } from './evaluate.ts';
-import { defaults } from './options.ts';
+import { defaults, resolveConfig, type TrainConfig } from './options.ts';
 import { planParameters, prepareTraining } from './prepare.ts';
 
 export interface EvaluateOptions {
@@ -57,6 +57,7 @@ export interface Evaluation {
  * @throws DataError if the data have other classes than the model
  */
 export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
+  const config = evaluationConfig(options);
   const scratch = await mkdtemp(join(tmpdir(), 'edgeshift-'));
   try {
     const path = options.delta ? await merge(options.model, options.delta, scratch) : options.model;
@@ -69,7 +70,7 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
       fit: options.fit ?? 'fill',
       strict: options.strict ?? false,
       ...(idx && { split: 'test' as const }),
-      ...(options.limit && { limit: options.limit }),
+      ...(config.limit !== null && { limit: config.limit }),
       ...(!idx && model.classes && { classes: model.classes }),
     });
     await using _ = dataset;
@@ -85,7 +86,7 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
     }
     const engine = options.engine ?? 'onnxruntime';
     const tally = new Tally(dataset);
-    if (engine === 'edgeshift') await onEngine(path, options, tally);
+    if (engine === 'edgeshift') await onEngine({ ...config, model: path }, tally);
     else await inOnnxruntime(path, model.imageSize, options.preprocessing ?? model.preprocessing, options, tally);
     return { ...tally.result(), engine, skipped: skipped.length };
   } finally {
@@ -129,21 +130,28 @@ class Tally {
   }
 }
 
-async function onEngine(path: string, options: EvaluateOptions, tally: Tally): Promise<void> {
-  const config = {
-    ...defaults,
-    model: path,
+/** The same options in the terms of training, with their ranges checked. @throws UsageError */
+function evaluationConfig(options: EvaluateOptions): TrainConfig {
+  return resolveConfig({
+    model: options.model,
+    data: options.data,
+    run: '',
     scheme: options.scheme ?? 'head',
     blocks: options.blocks ?? 0,
     batch: options.batch ?? 8,
-    threads: options.threads ?? 2,
+    threads: options.threads ?? defaults.threads,
     imageSize: options.imageSize ?? null,
-    head: 'keep' as const,
+    limit: options.limit ?? null,
+    preprocessing: options.preprocessing ?? null,
+    head: 'keep',
     budgetBytes: Number.MAX_SAFE_INTEGER,
-  };
+  });
+}
+
+async function onEngine(config: TrainConfig, tally: Tally): Promise<void> {
   const { model, graph, plan } = await prepareTraining(config, null);
   const prefix = extractPrefix(model.file, graph, plan.values.cut);
-  const preprocessing = options.preprocessing ?? model.preprocessing;
+  const preprocessing = config.preprocessing ?? model.preprocessing;
   await using engine = await WorkerEngine.create(plan, {
     parameters: planParameters(graph, plan),
     prefix,

@@ -56,10 +56,12 @@ export async function openRunImages(
   const testLimit = config.testLimit === null ? {} : { limit: config.testLimit };
   const { classes } = opened.dataset;
   const test = parts.test
-    ? await openDataset(parts.test.path, { ...common, ...testLimit, ...splitOf(parts.test), classes }).catch(async (error: unknown) => {
-        await opened.dataset[Symbol.asyncDispose]();
-        throw error;
-      })
+    ? await openDataset(parts.test.path, { ...common, ...testLimit, ...splitOf(parts.test), classes }).catch(
+        async (error: unknown) => {
+          await opened.dataset[Symbol.asyncDispose]();
+          throw error;
+        },
+      )
     : null;
   const split = splitDataset(opened.dataset, fraction, config.seed);
   const validation = split.validation.length > 0 ? { dataset: opened.dataset, indices: split.validation } : null;

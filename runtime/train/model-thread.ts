@@ -8,9 +8,9 @@ import type { Parameter } from '../graph/graph.ts';
 import type { Plan } from '../plan/plan.ts';
 import type { TrainConfig } from './options.ts';
 
-/** Side of the images, before they are opened. */
-export interface SizeTask {
-  readonly kind: 'size';
+/** Whether the model can be trained as asked, and the side of its images, before these are opened. */
+export interface CheckTask {
+  readonly kind: 'check';
   readonly config: TrainConfig;
 }
 
@@ -29,7 +29,7 @@ export interface ExportTask {
   readonly path: string;
 }
 
-export type ModelTask = SizeTask | PrepareTask | ExportTask;
+export type ModelTask = CheckTask | PrepareTask | ExportTask;
 
 /** A model ready to train, without anything that is not needed for that. */
 export interface PreparedModel {
@@ -40,7 +40,8 @@ export interface PreparedModel {
   readonly delta: Omit<DeltaFacts, 'notes'>;
 }
 
-export const imageSizeOf = (config: TrainConfig): Promise<number> => ask({ kind: 'size', config });
+/** @returns side of the images in pixels */
+export const checkModel = (config: TrainConfig): Promise<number> => ask({ kind: 'check', config });
 export const prepareModel = (task: Omit<PrepareTask, 'kind'>): Promise<PreparedModel> =>
   ask({ kind: 'prepare', ...task });
 export const exportInThread = (task: Omit<ExportTask, 'kind'>): Promise<null> => ask({ kind: 'export', ...task });

@@ -12,8 +12,8 @@ import { describeError } from '../engine/worker-error.ts';
 import { UsageError } from '../errors.ts';
 import type { Plan } from '../plan/plan.ts';
 import { requireFit } from '../plan/search.ts';
-import type { ExportTask, ModelTask, PreparedModel, PrepareTask } from './model-thread.ts';
-import { modelImageSize, planParameters, prepareTraining, trainedNames } from './prepare.ts';
+import type { CheckTask, ExportTask, ModelTask, PreparedModel, PrepareTask } from './model-thread.ts';
+import { planParameters, prepareTraining, trainedNames } from './prepare.ts';
 
 async function prepare({ config, classes, plan: saved }: PrepareTask): Promise<PreparedModel> {
   const { model, graph, request, drop, plan: found } = await prepareTraining(config, classes.length);
@@ -47,6 +47,12 @@ function checkSaved(saved: Plan, found: Plan): void {
   throw new UsageError(`the saved plan is for ${text(saved)}; this run has ${text(found)}`);
 }
 
+/** A plan for the fewest classes: what the model refuses, it refuses before an image is decoded. */
+async function check({ config }: CheckTask): Promise<number> {
+  const { model } = await prepareTraining(config, config.head === 'keep' ? null : 2);
+  return model.imageSize;
+}
+
 async function writeExport({ model, delta, path }: ExportTask): Promise<null> {
   await exportModel(await readModelFile(model), await readDelta(delta), path);
   return null;
@@ -54,8 +60,8 @@ async function writeExport({ model, delta, path }: ExportTask): Promise<null> {
 
 async function perform(task: ModelTask): Promise<unknown> {
   switch (task.kind) {
-    case 'size':
-      return modelImageSize(task.config);
+    case 'check':
+      return check(task);
     case 'prepare':
       return prepare(task);
     case 'export':

@@ -142,6 +142,8 @@ export function resolveConfig(options: TrainOptions): TrainConfig {
     ['labelSmoothing', share(config.labelSmoothing), 'from 0 to below 1', config.labelSmoothing],
     ['weightDecay', config.weightDecay >= 0, '0 or more', config.weightDecay],
     ['learningRate', rates.every((rate) => rate >= 0 && Number.isFinite(rate)), '0 or more', rates],
+    ['limit', config.limit === null || whole(config.limit, 1), 'a whole number from 1', config.limit],
+    ['testLimit', config.testLimit === null || whole(config.testLimit, 1), 'a whole number from 1', config.testLimit],
     ['imageSize', config.imageSize === null || whole(config.imageSize, 8), 'a whole number from 8', config.imageSize],
   ];
   const wrong = rules.filter(([, valid]) => !valid);

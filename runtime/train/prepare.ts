@@ -1,7 +1,5 @@
 /** @file From a config to a plan: the model opened, its head in place, the device's budget applied. */
 import { loadProfile } from '../../device-profiles/profiles.ts';
-import { imageInput } from '../../models/onnx/image-input.ts';
-import { readModelFile } from '../../models/onnx/model-file.ts';
 import { type Model, openModel } from '../../models/onnx/open-model.ts';
 import { elements, type Graph, shapeOf } from '../graph/graph.ts';
 import { replaceHead } from '../graph/head.ts';
@@ -71,11 +69,6 @@ export async function prepareTraining(config: PlanConfig, classes: number | null
     labelSmoothing: config.labelSmoothing,
   };
   return { model, graph, drop: replace ? layers : null, request, plan: planTraining(graph, request) };
-}
-
-/** Side of a model's images in pixels, before anything else is opened. @throws ModelError if it is no model of images */
-export async function modelImageSize({ model, imageSize }: Pick<TrainConfig, 'model' | 'imageSize'>): Promise<number> {
-  return imageInput(await readModelFile(model), imageSize ?? undefined).shape[0] ?? 0;
 }
 
 /** Values of every parameter that a plan's steps read. */

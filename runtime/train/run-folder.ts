@@ -87,7 +87,7 @@ export class RunFolder {
       text = await readFile(path, 'utf8');
     } catch (error) {
       if ((error as { code?: string }).code === 'ENOENT') return null;
-      throw error;
+      throw new DataError(`cannot read "${path}": ${(error as Error).message}`, { path }, { cause: error });
     }
     try {
       return JSON.parse(text);

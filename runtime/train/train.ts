@@ -1,5 +1,6 @@
 /** @file A whole training run: images, plan, engine, loop, delta, exported model. */
 import { rm } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { learntTensor, writeDelta } from '../delta/delta.ts';
 import type { Engine } from '../engine/engine.ts';
 import { WorkerEngine } from '../engine/worker-engine.ts';
@@ -11,7 +12,7 @@ import { measureAccuracy } from './evaluate.ts';
 import { openRunImages, type RunImages } from './images.ts';
 import { type LoopResult, type TrainEvent, TrainingLoop } from './loop.ts';
 import { peakRssBytes } from './memory.ts';
-import { exportInThread, imageSizeOf, type PreparedModel, prepareModel } from './model-thread.ts';
+import { checkModel, exportInThread, type PreparedModel, prepareModel } from './model-thread.ts';
 import { resolveConfig, type TrainConfig, type TrainOptions } from './options.ts';
 import { RunFolder } from './run-folder.ts';
 
@@ -63,10 +64,17 @@ export interface TrainResult {
  * @throws UsageError, ModelError, DataError, BudgetError (nothing fits), ExecutionError (the loss is not finite)
  */
 export async function train(options: TrainOptions, hooks: TrainHooks = {}): Promise<TrainResult> {
-  const config = resolveConfig(options);
+  const given = resolveConfig(options);
+  // Absolute, so that a run can be resumed from any folder.
+  const config = {
+    ...given,
+    model: resolve(given.model),
+    data: resolve(given.data),
+    test: given.test && resolve(given.test),
+  };
   const folder = new RunFolder(config.run);
   // Read before anything is written, so that a wrong model leaves no run folder behind.
-  const imageSize = await imageSizeOf(config);
+  const imageSize = await checkModel(config);
   await folder.begin(config);
   return run(config, folder, imageSize, hooks, () => folder.discard());
 }
@@ -77,7 +85,7 @@ export async function resumeTraining(runFolder: string, hooks: TrainHooks = {}):
   const config = { ...(await folder.config()), run: runFolder };
   await folder.clean();
   const plan = hooks.plan ?? (await folder.plan());
-  return run(config, folder, await imageSizeOf(config), plan ? { ...hooks, plan } : hooks, async () => undefined);
+  return run(config, folder, await checkModel(config), plan ? { ...hooks, plan } : hooks, async () => undefined);
 }
 
 async function run(

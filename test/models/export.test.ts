@@ -6,7 +6,7 @@ import { InferenceSession } from 'onnxruntime-node';
 import { exportModel } from '../../models/onnx/export.ts';
 import { readModelFile } from '../../models/onnx/model-file.ts';
 import { openModel } from '../../models/onnx/open-model.ts';
-import { DataType, encodeModel, type ModelProto, makeNode, makeTensor } from '../../models/onnx/proto.ts';
+import { DataType, encodeModel, type ModelProto, makeNode } from '../../models/onnx/proto.ts';
 import { floatData, setFloatData } from '../../models/onnx/tensor-data.ts';
 import type { Delta } from '../../runtime/delta/delta.ts';
 import { DeltaError } from '../../runtime/errors.ts';

@@ -1,9 +1,10 @@
 /** @file Runs the compiled command line in a process of its own. */
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
+import type { ExecutionContext } from 'ava';
 
 /** The package's cache, seen from the compiled file in dist/test/support. */
 export const modelCache = fileURLToPath(new URL('../../../.cache/models', import.meta.url));
@@ -53,9 +54,26 @@ export function lastJson({ stdout, stderr }: CliResult): Record<string, unknown>
   }
 }
 
-/** Bytes of every file below a folder, by path. */
-export async function filesBelow(folder: string): Promise<ReadonlyMap<string, Buffer>> {
-  const entries = await readdir(folder, { withFileTypes: true, recursive: true });
-  const paths = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
-  return new Map(await Promise.all(paths.map(async (path) => [path, await readFile(path)] as const)));
+/** A device that is the same on every machine. */
+export const device = ['--device', 'jetson-nano-4gb'] as const;
+
+let refusals = 0;
+
+/** Trains what must fail: checks code and message, that the JSON says the same, and that no run folder is left. */
+export async function refusesToTrain(
+  t: ExecutionContext,
+  root: string,
+  args: readonly string[],
+  code: number,
+  message: RegExp,
+): Promise<Record<string, unknown>> {
+  const run = join(root, `refused-${refusals++}`);
+  const result = await edgeshift(['train', ...args, '--run', run, '--json']);
+  t.is(result.code, code, result.stderr);
+  t.regex(result.stderr, message);
+  t.notRegex(result.stderr, /\n\s+at /, 'no stack: it is not a fault of the program');
+  const error = lastJson(result).error as Record<string, unknown>;
+  t.true(result.stderr.includes(error.message as string));
+  await t.throwsAsync(readdir(run), { code: 'ENOENT' }, 'the run folder is gone');
+  return error;
 }

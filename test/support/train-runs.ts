@@ -49,7 +49,9 @@ export async function losses(run: string): Promise<readonly number[]> {
 }
 
 /** Every checkpoint in a run folder, read and checked; throws if one is unreadable. */
-export async function readCheckpoints(run: string): Promise<readonly { readonly name: string; readonly progress: Progress }[]> {
+export async function readCheckpoints(
+  run: string,
+): Promise<readonly { readonly name: string; readonly progress: Progress }[]> {
   const folder = join(run, 'checkpoints');
   const names = (await readdir(folder).catch(() => [])).filter((name) => name.endsWith('.safetensors')).sort();
   const read = async (name: string) => {

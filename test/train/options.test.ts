@@ -19,6 +19,8 @@ const wrong: readonly [keyof TrainOptions, readonly unknown[]][] = [
   ['epochs', [0, 1.5, Number.NaN]],
   ['maxSteps', [0, -3, 2.5]],
   ['checkpointSteps', [0, 0.5]],
+  ['limit', [0, 1.5]],
+  ['testLimit', [0, -1]],
   ['patience', [-1, 0.5]],
   ['warmupSteps', [-1, 1.5]],
   ['seed', [0.5, Number.NaN]],

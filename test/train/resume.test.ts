@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { readTensors } from '../../runtime/delta/safetensors.ts';
-import { DeltaError, UsageError } from '../../runtime/errors.ts';
+import { DataError, DeltaError, UsageError } from '../../runtime/errors.ts';
 import type { TrainOptions } from '../../runtime/train/options.ts';
 import { type RunEvent, resumeTraining, type TrainResult, train } from '../../runtime/train/train.ts';
 import { toyImages } from '../support/train-images.ts';
@@ -49,7 +49,12 @@ function stopper(when: (event: RunEvent) => boolean) {
 
 const atStep = (step: number) => (event: RunEvent) => event.kind === 'step' && event.step === step;
 
-async function assertSameAsUninterrupted(t: ExecutionContext, setting: string, run: string, result: TrainResult): Promise<void> {
+async function assertSameAsUninterrupted(
+  t: ExecutionContext,
+  setting: string,
+  run: string,
+  result: TrainResult,
+): Promise<void> {
   const reference = await uninterrupted(setting);
   t.deepEqual(await trajectory(run), await trajectory(reference.run), 'losses, step by step and bit by bit');
   const tensors = async (folder: string) => (await readTensors(join(folder, 'delta.safetensors'))).tensors;
@@ -59,13 +64,11 @@ async function assertSameAsUninterrupted(t: ExecutionContext, setting: string, r
   t.like(result, { accuracyBefore, accuracyAfter, trainAccuracy, steps, interrupted: false });
 }
 
-// 4 steps an epoch: in the middle of one, at its last step, at the first step of all.
+// 4 steps an epoch: at the first step of all, at the last one of an epoch, in the middle of one.
 for (const [setting, steps] of [
-  ['adam', [6]],
-  ['adam', [4]],
-  ['adam', [1, 2, 11]],
-  ['sgd', [7, 8]],
-  ['patience', [5, 9]],
+  ['adam', [1, 4, 6, 11]],
+  ['sgd', [7]],
+  ['patience', [9]],
 ] as const) {
   test(`${setting}: stopped at step ${steps.join(' and ')}, it goes on as if it never had`, async (t) => {
     const chosen = options(setting);
@@ -74,7 +77,10 @@ for (const [setting, steps] of [
       const stop = stopper(atStep(step));
       result = result ? await resumeTraining(chosen.run, stop) : await train(chosen, stop);
       t.like(result, { interrupted: true, steps: step, accuracyAfter: null, delta: null, export: null });
-      t.is((await readCheckpoints(chosen.run)).filter(({ name }) => name.startsWith('step-')).at(-1)?.progress.step, step);
+      t.is(
+        (await readCheckpoints(chosen.run)).filter(({ name }) => name.startsWith('step-')).at(-1)?.progress.step,
+        step,
+      );
     }
     await assertSameAsUninterrupted(t, setting, chosen.run, await resumeTraining(chosen.run));
   });
@@ -82,9 +88,15 @@ for (const [setting, steps] of [
 
 test('stopped before the first step, and during an evaluation', async (t) => {
   const chosen = options('adam');
-  const before = await train(chosen, stopper((event) => event.kind === 'plan'));
+  const before = await train(
+    chosen,
+    stopper((event) => event.kind === 'plan'),
+  );
   t.like(before, { interrupted: true, steps: 0 });
-  const between = await resumeTraining(chosen.run, stopper((event) => event.kind === 'epoch' && event.epoch === 1));
+  const between = await resumeTraining(
+    chosen.run,
+    stopper((event) => event.kind === 'epoch' && event.epoch === 1),
+  );
   t.like(between, { interrupted: true, steps: 8 });
   await assertSameAsUninterrupted(t, 'adam', chosen.run, await resumeTraining(chosen.run));
 });
@@ -92,10 +104,9 @@ test('stopped before the first step, and during an evaluation', async (t) => {
 test('a signal after the last step changes nothing', async (t) => {
   const chosen = options('adam');
   await assertSameAsUninterrupted(t, 'adam', chosen.run, await train(chosen, stopper(atStep(12))));
-  await assertSameAsUninterrupted(t, 'adam', chosen.run, await resumeTraining(chosen.run));
 });
 
-test('ended between an epoch\'s line and its checkpoint, the line is there once', async (t) => {
+test("ended between an epoch's line and its checkpoint, the line is there once", async (t) => {
   const chosen = options('patience');
   const onEvent = (event: RunEvent): void => {
     if (event.kind === 'epoch' && event.epoch === 1) throw new Error('pulled the plug');
@@ -104,50 +115,48 @@ test('ended between an epoch\'s line and its checkpoint, the line is there once'
   await assertSameAsUninterrupted(t, 'patience', chosen.run, await resumeTraining(chosen.run));
 });
 
-test('a damaged checkpoint costs the steps since the one before it, not the run', async (t) => {
+test('a damaged checkpoint costs the steps since the one before it; without any the run starts anew', async (t) => {
   const chosen = options('adam');
   await train(chosen, stopper(atStep(8)));
   const folder = join(chosen.run, 'checkpoints');
-  const names = (await readdir(folder)).sort();
-  t.deepEqual(names, ['step-00000006.safetensors', 'step-00000008.safetensors']);
-  const newest = join(folder, names.at(-1) ?? '');
+  t.deepEqual((await readdir(folder)).sort(), ['step-00000006.safetensors', 'step-00000008.safetensors']);
+  const newest = join(folder, 'step-00000008.safetensors');
   await writeFile(newest, (await readFile(newest)).subarray(0, 1000));
   const resumed: number[] = [];
+  const stop = stopper(atStep(7));
   const onEvent = (event: RunEvent): void => {
     if (event.kind === 'resume') resumed.push(event.step);
+    stop.onEvent(event);
   };
-  const result = await resumeTraining(chosen.run, { onEvent });
+  await resumeTraining(chosen.run, { signal: stop.signal, onEvent });
   t.deepEqual(resumed, [6]);
-  await assertSameAsUninterrupted(t, 'adam', chosen.run, result);
-});
 
-test('with no checkpoint left it starts anew, and half-written files do not matter', async (t) => {
-  const chosen = options('adam');
-  await train(chosen, stopper(atStep(5)));
-  const folder = join(chosen.run, 'checkpoints');
   for (const name of await readdir(folder)) await writeFile(join(folder, name), 'damaged');
   await writeFile(join(folder, 'step-00000099.safetensors.7.tmp'), 'half');
   await writeFile(join(chosen.run, 'delta.safetensors.7.tmp'), 'half');
   await writeFile(join(chosen.run, 'metrics.jsonl'), '{"kind":"step","step":1,"lo');
   await assertSameAsUninterrupted(t, 'adam', chosen.run, await resumeTraining(chosen.run));
-  t.deepEqual([...(await readdir(folder)), ...(await readdir(chosen.run))].filter((name) => name.endsWith('.tmp')), []);
+  const left = [...(await readdir(folder)), ...(await readdir(chosen.run))];
+  t.deepEqual(
+    left.filter((name) => name.endsWith('.tmp')),
+    [],
+  );
 });
 
-test('a checkpoint of another model or plan is refused, by name', async (t) => {
-  const chosen = options('adam');
-  await train(chosen, stopper(atStep(5)));
+test('a checkpoint of another plan is refused, by name', async (t) => {
+  const { run } = await uninterrupted('adam');
   const other = options('adam');
   await train({ ...other, blocks: 2 }, stopper(atStep(2)));
-  const [checkpoint] = (await readdir(join(chosen.run, 'checkpoints'))).sort().reverse();
-  const bytes = await readFile(join(chosen.run, 'checkpoints', checkpoint ?? ''));
+  const bytes = await readFile(join(run, 'checkpoints', 'step-00000012.safetensors'));
   await writeFile(join(other.run, 'checkpoints', 'step-00000099.safetensors'), bytes);
-  await t.throwsAsync(resumeTraining(other.run), { instanceOf: DeltaError, message: /does not belong to this run: it lacks "/ });
+  await t.throwsAsync(resumeTraining(other.run), {
+    instanceOf: DeltaError,
+    message: /step-00000099.* does not belong to this run: it lacks "/,
+  });
 });
 
 test('there is nothing to resume in a folder without a run, or with a damaged one', async (t) => {
   await t.throwsAsync(resumeTraining(join(root, 'nothing')), { instanceOf: UsageError, message: /no run to resume/ });
-  const chosen = options('adam');
-  await train(chosen, stopper(atStep(1)));
-  await writeFile(join(chosen.run, 'config.json'), '{"model":');
-  await t.throwsAsync(resumeTraining(chosen.run), { message: /config\.json" is not JSON/ });
+  await writeFile(join(root, 'config.json'), '{"model":');
+  await t.throwsAsync(resumeTraining(root), { instanceOf: DataError, message: /config\.json" is not JSON/ });
 });

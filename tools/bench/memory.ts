@@ -28,6 +28,8 @@ interface Row {
   readonly setting: string;
   readonly maxRssBytes: number;
   readonly plannedTotalBytes: number;
+  /** Part of it that only writing the exported model takes. */
+  readonly exportBytes: number;
   readonly plannedPeakBytes: number;
   readonly arenaHighWaterBytes: number;
   readonly impliedBaseBytes: number;
@@ -99,13 +101,14 @@ async function measure(setting: string, model: string, args: readonly string[]):
   await rm(run, { recursive: true, force: true });
   const command = await commandLine(['train', model, '--run', run, '--budget', '4GiB', ...args, '--json']);
   const result = await runJson<TrainResult>(command);
-  const { totalBytes } = JSON.parse(await readFile(join(run, 'plan.json'), 'utf8')) as Plan;
+  const { totalBytes, bytes } = JSON.parse(await readFile(join(run, 'plan.json'), 'utf8')) as Plan;
   await rm(run, { recursive: true, force: true });
   const { maxRssBytes, plannedPeakBytes, arenaHighWaterBytes, stepMillis } = result;
   return {
     setting,
     maxRssBytes,
     plannedTotalBytes: totalBytes,
+    exportBytes: bytes.export,
     plannedPeakBytes,
     arenaHighWaterBytes,
     impliedBaseBytes: maxRssBytes - (totalBytes - PROCESS_BASE_BYTES),
@@ -117,6 +120,7 @@ function text({ size, batch, optimizer, steps, repeat }: MemoryOptions, rows: re
   const bases = rows.map(({ impliedBaseBytes }) => impliedBaseBytes);
   const lines = rows.map((row) => [
     row.setting,
+    row.exportBytes > 0 ? 'writing' : 'training',
     mib(row.plannedTotalBytes),
     mib(row.maxRssBytes),
     mib(row.maxRssBytes - row.plannedTotalBytes),
@@ -130,7 +134,10 @@ function text({ size, batch, optimizer, steps, repeat }: MemoryOptions, rows: re
       `${repeat > 1 ? `, the largest of ${repeat} runs` : ''}`,
     factsText(facts()),
     '',
-    table([['', 'planned', 'max RSS', 'over', 'base', 'arena planned B', 'high water', 'ms a step'], ...lines]),
+    table([
+      ['', 'peak in', 'planned', 'max RSS', 'over', 'base', 'arena planned B', 'high water', 'ms a step'],
+      ...lines,
+    ]),
     '',
     `base = max RSS less everything else that was planned: ${mib(Math.min(...bases))} to ${mib(Math.max(...bases))}, ` +
       `median ${mib(median(bases))}; PROCESS_BASE_BYTES is ${mib(PROCESS_BASE_BYTES)}`,
