@@ -4,11 +4,12 @@
  */
 import { existsSync } from 'node:fs';
 import { readdir, readFile, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ensureEmoji } from '../../models/datasets/emoji.ts';
 import { readModelFile } from '../../models/onnx/model-file.ts';
 import { readTensors } from '../../runtime/delta/safetensors.ts';
+import { checkpointFiles } from '../../runtime/train/checkpoint.ts';
 import { readMetrics } from '../../runtime/train/metrics.ts';
 import { Random } from '../../runtime/train/random.ts';
 import { commandLine, start } from './launch.ts';
@@ -28,57 +29,56 @@ interface Ended {
   readonly seconds: number;
 }
 
+interface Summary {
+  readonly kills: number;
+  readonly runs: number;
+  readonly differentRuns: number;
+  readonly unreadableFiles: readonly string[];
+  readonly steps: number;
+  readonly seed: number;
+}
+
 export async function resume(options: ResumeOptions): Promise<void> {
-  const { path } = await benchModel();
-  const { train, test } = await ensureEmoji(datasetCache);
   const folder = join(benchFolder, `resume-${process.pid}`);
-  const args = trainArguments(path, train, test, options);
-  const moments = new Random(options.seed, options.kills);
   try {
-    const untouched = join(folder, 'untouched');
-    const { seconds } = await launch(['train', ...args, '--run', untouched], null);
-    const expected = await outcome(untouched);
-    const [unreadable, different]: [string[], string[]] = [[], []];
-    let [kills, runs] = [0, 0];
-    while (kills < options.kills) {
-      const run = join(folder, `run-${++runs}`);
-      const result = await runToTheEnd(
-        run,
-        args,
-        async () => {
-          if (kills >= options.kills) return null;
-          return moments.uniform(0, seconds);
-        },
-        async () => {
-          kills += 1;
-          const damaged = await unreadableFiles(run);
-          unreadable.push(...damaged);
-          const newest = (await readdir(join(run, 'checkpoints')).catch(() => []))
-            .filter((name) => name.startsWith('step-'))
-            .sort()
-            .at(-1);
-          console.error(
-            `kill ${kills}: newest checkpoint ${newest ?? 'none'}${damaged.length > 0 ? `, unreadable: ${damaged}` : ''}`,
-          );
-        },
-      );
-      if (result !== expected) different.push(run);
-      await rm(run, { recursive: true, force: true });
-    }
-    const summary = {
-      kills,
-      runs,
-      differentRuns: different.length,
-      unreadableFiles: unreadable,
-      steps: options.steps,
-      seed: options.seed,
-    };
+    const summary = await killAndCompare(folder, options);
     if (options.json) console.log(JSON.stringify({ resume: summary, ...facts() }));
     else console.log(text(summary));
-    if (different.length + unreadable.length > 0) process.exitCode = 1;
+    if (summary.differentRuns + summary.unreadableFiles.length > 0) process.exitCode = 1;
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+async function killAndCompare(folder: string, options: ResumeOptions): Promise<Summary> {
+  const { path } = await benchModel();
+  const { train, test } = await ensureEmoji(datasetCache);
+  const args = trainArguments(path, train, test, options);
+  const moments = new Random(options.seed, options.kills);
+  const untouched = join(folder, 'untouched');
+  const { seconds } = await launch(['train', ...args, '--run', untouched], null);
+  const expected = await outcome(untouched);
+  const unreadable: string[] = [];
+  let [kills, runs, differentRuns] = [0, 0, 0];
+  while (kills < options.kills) {
+    const run = join(folder, `run-${++runs}`);
+    for (;;) {
+      // A process killed before it wrote its config has left no run to resume.
+      const begun = existsSync(join(run, 'config.json'));
+      const moment = kills < options.kills ? moments.uniform(0, seconds) : null;
+      const { killed } = await launch(['train', ...(begun ? ['--resume'] : args), '--run', run], moment);
+      if (!killed) break;
+      kills += 1;
+      const damaged = await unreadableFiles(run);
+      unreadable.push(...damaged);
+      const [newest = 'none'] = (await checkpointFiles(join(run, 'checkpoints'))).reverse();
+      const note = damaged.length > 0 ? `; unreadable: ${damaged.join(', ')}` : '';
+      console.error(`kill ${kills}, run ${runs}, newest checkpoint ${basename(newest)}${note}`);
+    }
+    if ((await outcome(run)) !== expected) differentRuns += 1;
+    await rm(run, { recursive: true, force: true });
+  }
+  return { kills, runs, differentRuns, unreadableFiles: unreadable, steps: options.steps, seed: options.seed };
 }
 
 function trainArguments(model: string, train: string, test: string, { steps, seed }: ResumeOptions): string[] {
@@ -89,23 +89,7 @@ function trainArguments(model: string, train: string, test: string, { steps, see
   return [model, ...Object.entries(values).flatMap(([name, value]) => [`--${name}`, String(value)])];
 }
 
-/** Starts, is killed after as many seconds as `moment` says (null: not at all), and goes on until the run is whole. */
-async function runToTheEnd(
-  run: string,
-  args: readonly string[],
-  moment: () => Promise<number | null>,
-  onKill: () => Promise<void>,
-): Promise<string> {
-  for (;;) {
-    // A process killed before it wrote its config has left no run to resume.
-    const begun = existsSync(join(run, 'config.json'));
-    const command = begun ? ['train', '--resume', '--run', run] : ['train', ...args, '--run', run];
-    const { killed } = await launch(command, await moment());
-    if (!killed) return outcome(run);
-    await onKill();
-  }
-}
-
+/** Runs the command line to its end, or until it is killed after so many seconds. */
 async function launch(args: readonly string[], killAfterSeconds: number | null): Promise<Ended> {
   const started = performance.now();
   const child = start(await commandLine(args), ['ignore', 'ignore', 'pipe']);
@@ -160,15 +144,7 @@ async function unreadableFiles(run: string): Promise<string[]> {
   return damaged;
 }
 
-function text(summary: {
-  kills: number;
-  runs: number;
-  differentRuns: number;
-  unreadableFiles: readonly string[];
-  steps: number;
-  seed: number;
-}): string {
-  const { kills, runs, differentRuns, unreadableFiles, steps, seed } = summary;
+function text({ kills, runs, differentRuns, unreadableFiles, steps, seed }: Summary): string {
   return [
     `${kills} SIGKILLs at random moments of ${runs} runs of ${steps} steps (seed ${seed}); ${factsText(facts())}`,
     `runs whose trajectory, delta or exported model differ from the untouched run: ${differentRuns}`,
