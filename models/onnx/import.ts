@@ -13,7 +13,7 @@ import { OnnxNode } from './onnx-node.ts';
 import { operators } from './operators.ts';
 import { declaredDims, type TensorProto, tensorDims } from './proto.ts';
 import { ShapeArithmetic } from './shape-arithmetic.ts';
-import { checkFinite, floatData, integerData, isFloat, isInteger } from './tensor-data.ts';
+import { checkWeights, floatData, integerData, isFloat, isInteger } from './tensor-data.ts';
 
 export { OnnxNode };
 
@@ -139,7 +139,7 @@ export class ImportContext {
       return undefined;
     const known = this.#parameters.get(name);
     if (known) return String(known.origin.permutation) === String(order) ? name : undefined;
-    checkFinite(constant);
+    checkWeights(constant);
     const origin = { tensor: name, shape: dims, permutation: order };
     // Decoded when somebody needs the values: most callers plan, print or export and never do.
     this.#parameters.set(name, { name, shape, origin, data: () => toGraphLayout(floatData(constant), origin) });

@@ -30,19 +30,23 @@ export function floatData(tensor: TensorProto): Float32Array {
   return data;
 }
 
-/** @throws ModelError if a weight is NaN or infinite */
-export function checkFinite(tensor: TensorProto): void {
+/** @throws ModelError if the tensor is shorter than its shape, or a weight is NaN or infinite */
+export function checkWeights(tensor: TensorProto): void {
   const { rawData, dataType } = tensor;
+  const bytes = 4 * tensorDims(tensor).reduce((product, extent) => product * extent, 1);
   // Usual files are looked through where they lie: a float32 is not finite if all bits of its exponent are set.
-  const raw = dataType === DataType.FLOAT && rawData.length > 0;
+  const raw = dataType === DataType.FLOAT && rawData.length === bytes;
   const bad = raw
     ? findWord(rawData, (high, low) => (high & 0x7f) === 0x7f && (low & 0x80) !== 0)
     : floatData(tensor).findIndex((value) => !Number.isFinite(value));
   if (bad < 0) return;
-  throw new ModelError(`tensor "${tensor.name}": value ${bad} is NaN or infinite: weights must be finite numbers`, {
-    tensor: tensor.name,
-    index: bad,
-  });
+  throw new ModelError(
+    `tensor "${tensor.name}": value ${bad} is ${floatData(tensor)[bad]}: weights must be finite numbers`,
+    {
+      tensor: tensor.name,
+      index: bad,
+    },
+  );
 }
 
 /** Index of the first little-endian 4-byte word whose two upper bytes satisfy `test`, or -1. */

@@ -12,15 +12,15 @@ const MIB = 2 ** 20;
 export const PROCESS_BASE_BYTES = 112 * MIB;
 
 /**
- * What the process holds while it writes the exported model, after the arena is gone: the base, a thread with the parser,
- * the base file, the delta, and the new file.
+ * What the process holds while it writes the exported model, after the arena is gone: itself, the base file, the delta, and
+ * the new file.
  */
 export function exportBytes(fileBytes: number, deltaBytes: number): number {
-  return PROCESS_BASE_BYTES + PARSER_BYTES + 2 * fileBytes + deltaBytes;
+  return EXPORT_BASE_BYTES + 2 * fileBytes + deltaBytes;
 }
 
-/** A thread that has read an ONNX file: measured like the base. */
-const PARSER_BYTES = 24 * MIB;
+/** The process after training, with a thread that has loaded the ONNX parser: measured like the base. */
+const EXPORT_BASE_BYTES = 128 * MIB;
 
 /** Image buffers of the data pipeline: two batches of u8 pixels ahead, and one image as the decoder holds it. */
 export function dataBytes(batch: number, imageSize: number): number {

@@ -69,7 +69,8 @@ test('a loss that is not finite stops the step before anything is learnt', async
   values[values.length - 1] = Number.POSITIVE_INFINITY;
   const error = await t.throwsAsync(engine.step({ count: batch, features: values }, labels, sgd(0.01)), {
     instanceOf: ExecutionError,
-    message: /^the loss is NaN: training stops before this step changes anything\nHint: start a run with a lower learning rate/,
+    message:
+      /^the loss is NaN: training stops before this step changes anything\nHint: start a run with a lower learning rate/,
   });
   t.is(error?.code, 'EXECUTION');
   t.deepEqual(await snapshot(engine, learnt), before);

@@ -165,6 +165,11 @@ export function modelFile(proto: ModelProto): ModelFile {
   };
 }
 
+/** Parameters with their values, so that two graphs can be compared. */
+export function parameterValuesOf(graph: Graph) {
+  return [...graph.parameters.values()].map((parameter) => ({ ...parameter, data: parameter.data() }));
+}
+
 export function importModel(proto: ModelProto, imageSize?: number): Graph {
   return importGraph(modelFile(proto), imageSize).graph;
 }
