@@ -33,7 +33,7 @@ for await (const line of createInterface({ input: ava.stdout })) {
     else failed++;
   }
   // A failure with its details, and what tests say of themselves (such as why they were skipped).
-  if (showing || /^\s*#\s/.test(line)) console.log(line);
+  if (showing || /^#\s{2,}/.test(line)) console.log(line);
 }
 const code = await new Promise((resolve) => {
   if (ava.exitCode === null) ava.once('exit', resolve);

@@ -31,7 +31,7 @@ program
   .option('--batch <n>', 'images a step', whole, 8)
   .option('--threads <n>', 'threads', whole, 2)
   .option('--optimizer <name>', 'sgd, adam or adamw', 'sgd')
-  .option('--steps <n>', 'steps a run', whole, 16)
+  .option('--steps <n>', 'steps a run', whole, 64)
   .option('--repeat <n>', 'runs a setting; the largest peak counts', whole, 1)
   .option('--only <text>', 'settings whose name holds this', (text) => text, null)
   .option('--json', 'print JSON', false)
