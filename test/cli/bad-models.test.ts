@@ -75,12 +75,7 @@ test('NaN in the weights', async (t) => {
   values[7] = Number.NaN;
   setFloatData(tensor, values);
   const path = await file('nan.onnx', encodeModel(proto));
-  await refuses(
-    t,
-    { model: path },
-    1,
-    /tensor "two_project\.weight": value 7 is NaN: weights must be finite numbers/,
-  );
+  await refuses(t, { model: path }, 1, /tensor "two_project\.weight": value 7 is NaN: weights must be finite numbers/);
 });
 
 test('an op above the cut that has no kernel: all of them, with counts and names, before any work', async (t) => {
