@@ -6,21 +6,25 @@ import { elements, type Graph, type Node, parameterOf, type Shape, shapeOf } fro
 const MIB = 2 ** 20;
 
 /**
- * Node, a worker, onnxruntime and sharp loaded and used once, before any model: measured as VmHWM on x64, Node 20
- * (`npm run bench -- base`).
+ * Node, its workers, onnxruntime and its sessions without any model, by Node's major version: what the peak of training runs
+ * leaves when everything planned is taken off, with a margin (`npm run bench -- memory`; x64).
  */
-export const PROCESS_BASE_BYTES = 112 * MIB;
+export function processBaseBytes(nodeVersion: string): number {
+  const major = Number.parseInt(nodeVersion, 10);
+  if (major >= 24) return 144 * MIB;
+  return (major >= 22 ? 134 : 124) * MIB;
+}
 
 /**
  * What the process holds while it writes the exported model, after the arena is gone: itself, the base file, the delta, and
  * the new file.
  */
-export function exportBytes(fileBytes: number, deltaBytes: number): number {
-  return EXPORT_BASE_BYTES + 2 * fileBytes + deltaBytes;
+export function exportBytes(baseBytes: number, fileBytes: number, deltaBytes: number): number {
+  return baseBytes + PARSER_BYTES + 2 * fileBytes + deltaBytes;
 }
 
-/** The process after training, with a thread that has loaded the ONNX parser: measured like the base. */
-const EXPORT_BASE_BYTES = 128 * MIB;
+/** A thread that has loaded the ONNX parser, less what training's own sessions held. */
+const PARSER_BYTES = 8 * MIB;
 
 /** Image buffers of the data pipeline: two batches of u8 pixels ahead, and one image as the decoder holds it. */
 export function dataBytes(batch: number, imageSize: number): number {

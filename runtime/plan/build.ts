@@ -5,14 +5,7 @@ import type { ErrorFacts } from '../errors.ts';
 import { elements, type Graph, parameterOf, shapeOf } from '../graph/graph.ts';
 import { nodeShapes } from '../graph/node-shapes.ts';
 import { applyScheme, type ParameterGroup, type Scheme, type SchemeOptions } from '../scheme/scheme.ts';
-import {
-  dataBytes,
-  exportBytes,
-  PROCESS_BASE_BYTES,
-  plainStoredBytes,
-  prefixPeakBytes,
-  prefixWeightBytes,
-} from './accounting.ts';
+import { dataBytes, exportBytes, plainStoredBytes, prefixPeakBytes, prefixWeightBytes } from './accounting.ts';
 import { ALIGNMENT, align, layOut } from './layout.ts';
 import { lifetimes, type Storage, workspaceName } from './lifetimes.ts';
 import {
@@ -40,6 +33,8 @@ export interface Decisions {
   readonly microBatch: number;
   readonly prefixBatch: number;
   readonly threads: number;
+  /** What the process holds before any model is loaded (accounting.ts). */
+  readonly baseBytes: number;
 }
 
 /** The part of a plan's making that does not depend on the micro-batch; the search reuses it. */
@@ -102,10 +97,10 @@ export function buildPlan(graph: Graph, prepared: Differentiated, decisions: Dec
     saved: savedBytes,
     workspace: arenaBytes - Object.values(onArena).reduce((sum, part) => sum + part, 0) - savedBytes,
     prefixPeak: prefixPeakBytes(graph, training.prefix, training.cut, prefixBatch),
-    base: PROCESS_BASE_BYTES + dataBytes(batch, image[0] ?? 0),
+    base: decisions.baseBytes + dataBytes(batch, image[0] ?? 0),
   };
   const trainingBytes = Object.values(bytes).reduce((sum, part) => sum + part, 0);
-  const exporting = exportBytes(decisions.model.fileBytes, bytes.trainableWeights);
+  const exporting = exportBytes(decisions.baseBytes, decisions.model.fileBytes, bytes.trainableWeights);
   const totalBytes = Math.max(trainingBytes, exporting);
   const stepFlops = (pass: 'forward' | 'backward'): number =>
     training.steps

@@ -40,6 +40,7 @@ function planFor(graph: Graph, trains: readonly string[], labelSmoothing: number
   const training = differentiate(graph, new Set(trains), { labelSmoothing });
   const decisions: Decisions = {
     model: { name: graph.name, sha256: '', imageSize: 1, fileBytes: 0 },
+    baseBytes: 120 * 2 ** 20,
     device: 'test',
     budgetBytes: 1e9,
     scheme: chosen,

@@ -65,7 +65,9 @@ async function install(): Promise<string | null> {
   const [{ filename }] = JSON.parse(packed.stdout) as [{ filename: string }];
   await mkdir(project);
   await writeFile(join(project, 'package.json'), JSON.stringify({ name: 'stranger', private: true, type: 'module' }));
-  const flags = ['--ignore-scripts', '--no-audit', '--no-fund', '--prefer-offline', '--fetch-retries=1'];
+  // Without a network npm would wait for minutes before it says so.
+  const patience = ['--fetch-retries=2', '--fetch-retry-mintimeout=500', '--fetch-retry-maxtimeout=2000'];
+  const flags = ['--ignore-scripts', '--no-audit', '--no-fund', '--prefer-offline', ...patience];
   const tarball = join(root, filename);
   const { size } = await stat(tarball);
   if (size > MAX_BYTES) throw new Error(`the tarball has ${size} bytes, expected at most ${MAX_BYTES}`);

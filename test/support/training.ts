@@ -15,6 +15,7 @@ export const unitScale: Preprocessing = { scale: [1 / 255, 1 / 255, 1 / 255], bi
 export function request(graph: Graph, changes: Partial<PlanRequest> = {}): PlanRequest {
   return {
     model: { name: graph.name, sha256: '0'.repeat(64), imageSize: shapeOf(graph, graph.input)[0] ?? 0, fileBytes: 0 },
+    baseBytes: 120 * 2 ** 20,
     device: 'test',
     budgetBytes: 2 ** 31,
     optimizer: 'sgd',

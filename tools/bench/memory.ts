@@ -6,10 +6,12 @@ import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ensureEmoji } from '../../models/datasets/emoji.ts';
 import type { Plan, TrainResult } from '../../runtime/index.ts';
-import { PROCESS_BASE_BYTES } from '../../runtime/plan/accounting.ts';
+import { processBaseBytes } from '../../runtime/plan/accounting.ts';
 import { commandLine, runJson } from './launch.ts';
 import { benchFolder, benchModel, datasetCache } from './places.ts';
 import { facts, factsText, median, mib, table } from './report.ts';
+
+const baseBytes = processBaseBytes(process.versions.node);
 
 export interface MemoryOptions {
   readonly size: number;
@@ -57,7 +59,7 @@ export async function memory(options: MemoryOptions): Promise<void> {
     rows.push(row);
     console.error(`${setting}: ${mib(row.maxRssBytes)} MiB`);
   }
-  if (options.json) console.log(JSON.stringify({ memory: options, ...facts(), baseBytes: PROCESS_BASE_BYTES, rows }));
+  if (options.json) console.log(JSON.stringify({ memory: options, ...facts(), baseBytes, rows }));
   else console.log(text(options, rows));
 }
 
@@ -111,7 +113,7 @@ async function measure(setting: string, model: string, args: readonly string[]):
     exportBytes: bytes.export,
     plannedPeakBytes,
     arenaHighWaterBytes,
-    impliedBaseBytes: maxRssBytes - (totalBytes - PROCESS_BASE_BYTES),
+    impliedBaseBytes: maxRssBytes - (totalBytes - baseBytes),
     stepMillis: stepMillis.p50,
   };
 }
@@ -140,6 +142,6 @@ function text({ size, batch, optimizer, steps, repeat }: MemoryOptions, rows: re
     ]),
     '',
     `base = max RSS less everything else that was planned: ${mib(Math.min(...bases))} to ${mib(Math.max(...bases))}, ` +
-      `median ${mib(median(bases))}; PROCESS_BASE_BYTES is ${mib(PROCESS_BASE_BYTES)}`,
+      `median ${mib(median(bases))}; the plan's base is ${mib(baseBytes)}`,
   ].join('\n');
 }

@@ -4,17 +4,13 @@ import type { InferenceSession } from 'onnxruntime-node';
 /**
  * Each session owns a thread pool; without `force_spinning_stop` idle pools burn the cores the next product needs
  * (measured: 22.9 ms against 9.9 ms for interleaved products).
- *
- * @param arena whether onnxruntime keeps its activations' memory between runs or gives it back: what the prefix returns
- *   is not there beside the training arena's own peak
  */
-export function sessionOptions(threads: number, arena: 'kept' | 'returned' = 'kept'): InferenceSession.SessionOptions {
+export function sessionOptions(threads: number): InferenceSession.SessionOptions {
   return {
     executionProviders: ['cpu'],
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
     executionMode: 'sequential',
-    enableCpuMemArena: arena === 'kept',
     logSeverityLevel: 3,
     extra: { session: { force_spinning_stop: '1' } },
   };
