@@ -3,13 +3,16 @@ import { BudgetError, EdgeshiftError } from '../errors.ts';
 import type { Graph } from '../graph/graph.ts';
 import { type SchemeName, schemeNames } from '../scheme/names.ts';
 import { countBlocks } from '../scheme/scheme.ts';
+import { processBaseBytes } from './accounting.ts';
 import { budgetFacts, buildPlan, type Decisions, prepare } from './build.ts';
 import { bytesText } from './bytes-text.ts';
 import { describe } from './describe.ts';
 import type { Plan } from './plan.ts';
 
 /** What the user asks for; `auto` leaves it to the planner. */
-export interface PlanRequest extends Omit<Decisions, 'scheme' | 'microBatch' | 'prefixBatch'> {
+export interface PlanRequest extends Omit<Decisions, 'scheme' | 'microBatch' | 'prefixBatch' | 'baseBytes'> {
+  /** What the process holds before any model is loaded; default: as measured for this version of Node. */
+  readonly baseBytes?: number;
   readonly scheme: SchemeName;
   /** Top blocks to train; `auto`: as many as fit. */
   readonly blocks: number | 'auto';
@@ -56,6 +59,7 @@ function planAtDepth(graph: Graph, request: PlanRequest, blocks: number): Plan {
       scheme: { name: scheme, blocks, derivative: derivative ?? 'exact' },
       microBatch: size,
       prefixBatch: 1,
+      baseBytes: request.baseBytes ?? processBaseBytes(process.versions.node),
     };
     plan = buildPlan(graph, prepared, decisions);
     if (plan.fits) break;

@@ -3,7 +3,6 @@ import { loadProfile } from '../../device-profiles/profiles.ts';
 import { type Model, openModel } from '../../models/onnx/open-model.ts';
 import { elements, type Graph, shapeOf } from '../graph/graph.ts';
 import { replaceHead } from '../graph/head.ts';
-import { processBaseBytes } from '../plan/accounting.ts';
 import type { Plan } from '../plan/plan.ts';
 import { type PlanRequest, planTraining } from '../plan/search.ts';
 import { applyScheme } from '../scheme/scheme.ts';
@@ -68,7 +67,6 @@ export async function prepareTraining(config: PlanConfig, classes: number | null
     threads: config.threads,
     optimizer: config.optimizer,
     labelSmoothing: config.labelSmoothing,
-    baseBytes: processBaseBytes(process.versions.node),
   };
   return { model, graph, drop: replace ? layers : null, request, plan: planTraining(graph, request) };
 }

@@ -36,12 +36,12 @@ export class Contender {
     child.stderr?.on('data', (chunk) => {
       complaint = `${complaint}${chunk}`.slice(-2000);
     });
-    const ended = new Promise<number | null>((resolve) => {
+    const ended = new Promise<number | NodeJS.Signals | null>((resolve) => {
       child.once('error', (error) => {
         complaint += error.message;
         resolve(null);
       });
-      child.once('close', resolve);
+      child.once('close', (code, signal) => resolve(code ?? signal));
     });
     const lines = createInterface({ input: child.stdout as NodeJS.ReadableStream })[Symbol.asyncIterator]();
     const answer = async (): Promise<Record<string, unknown>> => {
@@ -49,9 +49,13 @@ export class Contender {
       if (!done) return JSON.parse(value) as Record<string, unknown>;
       const code = await ended;
       if (code === MISSING) throw new NotInstalledError(complaint.trim());
-      throw new Error(`${name} ended with code ${code}:\n${complaint}`);
+      throw new Error(`${name} ended with ${code}:\n${complaint}`);
     };
     return new Contender(name, await answer(), child, answer);
+  }
+
+  get pid(): number | undefined {
+    return this.#child.pid;
   }
 
   /** Milliseconds of so many steps. */
