@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import test from 'ava';
 import { quantile, table } from '../../tools/bench/report.ts';
-import { ratio } from '../../tools/bench/step.ts';
+import { ratio } from '../../tools/bench/rounds.ts';
 
 const main = fileURLToPath(new URL('../../tools/bench/main.js', import.meta.url));
 

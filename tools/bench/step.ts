@@ -10,6 +10,7 @@ import { Contender, NotInstalledError } from './contender.ts';
 import { type Command, nodeProgram } from './launch.ts';
 import { type BenchModel, benchFolder, benchModel, program, root } from './places.ts';
 import { facts, factsText, median, mib, quantile, table } from './report.ts';
+import { type Comparison, compare, type Measured, ratio } from './rounds.ts';
 import type { StepServerOptions } from './step-server.ts';
 
 export interface StepOptions {
@@ -25,31 +26,23 @@ export interface StepOptions {
 }
 
 const CLASSES = 10;
-/** Steps before the first round: allocation, choice of kernels, compilation. */
-const WARMUP = 5;
 
 const OURS = 'edgeshift';
 const SAME = ['PyTorch, same update', 'PyTorch, same update, channels-last'] as const;
 const FULL = ['PyTorch, all of it', 'PyTorch, all of it, channels-last'] as const;
 
-export interface Measured {
-  readonly name: string;
-  /** Measured steps of each round. */
-  readonly rounds: readonly (readonly number[])[];
-  readonly maxRssBytes: number;
-  readonly ready: Readonly<Record<string, unknown>>;
-}
-
 export async function step(options: StepOptions): Promise<void> {
   const before = facts();
   const { contenders, missing } = await startAll(await commands(options));
-  const measured = await measure(contenders, options).finally(() => {
+  const comparison = await compare(contenders, options.rounds, options.steps).finally(() => {
     for (const contender of contenders) contender.kill();
   });
+  const { measured, ...rounds } = comparison;
   const torch = measured.find(({ ready }) => ready.torch !== undefined)?.ready.torch ?? null;
-  if (options.json)
-    console.log(JSON.stringify({ step: options, ...before, torch, missing, contenders: measured.map(summary) }));
-  else console.log(text(options, measured, missing, `${factsText(before)}, torch ${torch ?? 'not installed'}`));
+  if (options.json) {
+    const contenders = measured.map(summary);
+    console.log(JSON.stringify({ step: options, ...before, torch, missing, rounds, contenders }));
+  } else console.log(text(options, comparison, missing, `${factsText(before)}, torch ${torch ?? 'not installed'}`));
 }
 
 async function commands(options: StepOptions): Promise<[name: string, command: Command][]> {
@@ -112,38 +105,15 @@ async function startAll(all: readonly [name: string, command: Command][]) {
   return { contenders, missing };
 }
 
-async function measure(contenders: readonly Contender[], { rounds, steps }: StepOptions): Promise<Measured[]> {
-  for (const contender of contenders) await contender.steps(WARMUP);
-  const taken = new Map(contenders.map(({ name }) => [name, [] as number[][]]));
-  for (let round = 0; round < rounds; round++) {
-    // Another one goes first each time, so that nobody always follows the same neighbour.
-    const first = round % contenders.length;
-    for (const contender of [...contenders.slice(first), ...contenders.slice(0, first)]) {
-      const [, ...millis] = await contender.steps(steps + 1);
-      taken.get(contender.name)?.push(millis);
-    }
-  }
-  const measured: Measured[] = [];
-  for (const contender of contenders) {
-    const { name, ready } = contender;
-    measured.push({ name, ready, rounds: taken.get(name) ?? [], maxRssBytes: await contender.end() });
-  }
-  return measured;
-}
-
-/** Median over the rounds of one's median step as a share of the other's in the same round. */
-export function ratio(one: Pick<Measured, 'rounds'>, other: Pick<Measured, 'rounds'>): number {
-  return median(one.rounds.map((millis, round) => median(millis) / median(other.rounds[round] ?? [])));
-}
-
 function summary({ name, rounds, maxRssBytes, ready }: Measured) {
   const all = rounds.flat();
   const millis = { median: median(all), p5: quantile(all, 0.05), p95: quantile(all, 0.95) };
   return { name, millis, maxRssBytes, ready, rounds };
 }
 
-function text(options: StepOptions, measured: readonly Measured[], missing: string | null, where: string): string {
-  const { scheme, blocks, batch, size, threads, rounds, steps } = options;
+function text(options: StepOptions, comparison: Comparison, missing: string | null, where: string): string {
+  const { scheme, blocks, batch, size, threads, steps } = options;
+  const { measured, taken, kept, others } = comparison;
   const ours = measured.find(({ name }) => name === OURS) as Measured;
   const lines = measured.map((one) => {
     const { millis } = summary(one);
@@ -152,7 +122,8 @@ function text(options: StepOptions, measured: readonly Measured[], missing: stri
   });
   return [
     `One step of MobileNetV2, ${size} px, batch ${batch}, ${scheme} --blocks ${blocks}, SGD with momentum, ${threads} threads`,
-    `${rounds} rounds of ${steps} steps each in turn; ${where}`,
+    `${kept} of ${taken} rounds, ${steps} steps each in turn; others kept ${others?.toFixed(2) ?? '?'} cores busy`,
+    where,
     '',
     table([['', 'median ms', 'p5', 'p95', 'edgeshift/it', 'max RSS MiB'], ...lines]),
     '',
