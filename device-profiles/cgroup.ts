@@ -24,33 +24,49 @@ export interface CgroupLimits {
 /** Version 1 says "no limit" with the largest page-aligned number; nothing near it is a real limit. */
 const noLimitBytes = 2 ** 60;
 
-const version2Mounts = ['/sys/fs/cgroup', '/sys/fs/cgroup/unified'];
+/** A mounted hierarchy: version 2 has no controllers. */
+interface Mount {
+  readonly controllers: readonly string[];
+  /** Group that stands at the mount point; `/` unless a container has only its own part mounted. */
+  readonly group: string;
+  readonly point: string;
+}
+
+/** Where systems mount them, for the case that /proc/self/mountinfo cannot be read. */
+const usualMounts: readonly Mount[] = [
+  { controllers: [], group: '/', point: '/sys/fs/cgroup' },
+  { controllers: [], group: '/', point: '/sys/fs/cgroup/unified' },
+  { controllers: ['memory'], group: '/', point: '/sys/fs/cgroup/memory' },
+  { controllers: ['cpu'], group: '/', point: '/sys/fs/cgroup/cpu' },
+  { controllers: ['cpu', 'cpuacct'], group: '/', point: '/sys/fs/cgroup/cpu,cpuacct' },
+];
 
 /** Reads the limits of the calling process from the tree below `root`. */
 export async function readCgroupLimits(root: string): Promise<CgroupLimits> {
   const groups = parseGroups((await read(root, '/proc/self/cgroup')) ?? '');
+  const mounted = parseMounts((await read(root, '/proc/self/mountinfo')) ?? '');
+  const mounts = mounted.length > 0 ? mounted : usualMounts;
   const memory: CgroupLimit[] = [];
   const cpu: CgroupLimit[] = [];
   for (const { controllers, path } of groups) {
+    const folders = (wanted: string | null) =>
+      mounts
+        .filter((mount) => (wanted === null ? mount.controllers.length === 0 : mount.controllers.includes(wanted)))
+        .flatMap((mount) => ancestors(mount, path));
     if (controllers.length === 0) {
-      for (const folder of version2Mounts.flatMap((mount) => ancestors(mount, path))) {
+      for (const folder of folders(null)) {
         memory.push(...(await readNumber(root, `${folder}/memory.max`)));
         memory.push(...(await readNumber(root, `${folder}/memory.high`)));
         cpu.push(...(await readCpuMax(root, `${folder}/cpu.max`)));
       }
     }
     if (controllers.includes('memory')) {
-      for (const folder of ancestors('/sys/fs/cgroup/memory', path)) {
+      for (const folder of folders('memory')) {
         memory.push(...(await readNumber(root, `${folder}/memory.limit_in_bytes`)));
       }
     }
     if (controllers.includes('cpu')) {
-      for (const folder of [
-        ...ancestors('/sys/fs/cgroup/cpu', path),
-        ...ancestors('/sys/fs/cgroup/cpu,cpuacct', path),
-      ]) {
-        cpu.push(...(await readCpuQuota(root, folder)));
-      }
+      for (const folder of folders('cpu')) cpu.push(...(await readCpuQuota(root, folder)));
     }
   }
   return { memoryBytes: smallest(memory.filter(({ value }) => value < noLimitBytes)), cpuCores: smallest(cpu) };
@@ -65,10 +81,32 @@ function parseGroups(text: string): { controllers: string[]; path: string }[] {
     .map(([, controllers = '', path = '/']) => ({ controllers: controllers.split(',').filter(Boolean), path }));
 }
 
-/** The group's folder and those above it, down to the mount itself; `..` of a foreign namespace stays at the mount. */
-function ancestors(mount: string, path: string): string[] {
-  const parts = posix.normalize(`/${path}`).split('/').filter(Boolean);
-  return Array.from({ length: parts.length + 1 }, (_, up) => posix.join(mount, ...parts.slice(0, parts.length - up)));
+/**
+ * The cgroup lines of /proc/self/mountinfo: `id parent device root point options - type source superoptions`; a version 1
+ * mount names its controllers among the last. Sources: Linux man page proc_pid_mountinfo(5).
+ */
+function parseMounts(text: string): Mount[] {
+  return text.split('\n').flatMap((line) => {
+    const [before = '', after = ''] = line.split(' - ');
+    const [, , , group = '/', point = ''] = before.split(' ');
+    const [type, , options = ''] = after.split(' ');
+    if (type === 'cgroup2') return [{ controllers: [], group, point }];
+    // A version 1 mount always has words in it, so that it is never taken for version 2.
+    return type === 'cgroup' ? [{ controllers: options.split(','), group, point }] : [];
+  });
+}
+
+/**
+ * The group's folder and those above it, down to the mount itself; `..` of a foreign namespace stays at the mount. Below a
+ * mount that begins at some group, paths count from there.
+ */
+function ancestors(mount: Mount, path: string): string[] {
+  const whole = posix.normalize(`/${path}`);
+  const inside = mount.group !== '/' && `${whole}/`.startsWith(`${mount.group}/`);
+  const parts = (inside ? whole.slice(mount.group.length) : whole).split('/').filter(Boolean);
+  return Array.from({ length: parts.length + 1 }, (_, up) =>
+    posix.join(mount.point, ...parts.slice(0, parts.length - up)),
+  );
 }
 
 async function readNumber(root: string, file: string): Promise<CgroupLimit[]> {

@@ -10,17 +10,11 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { ProfileError } from '../runtime/errors.ts';
 import { readCgroupLimits } from './cgroup.ts';
+import { parseCpuinfo, parseDeviceTreeStrings, parseMeminfo, parseNvpmodel, parseTegraRelease } from './proc-text.ts';
 import type { DeviceProfile, Figure } from './schema.ts';
 
-/** Arm's part numbers of the cores found on the usual boards (MIDR_EL1, implementer 0x41). */
-const armParts: Readonly<Record<string, string>> = {
-  '0xd03': 'Cortex-A53',
-  '0xd05': 'Cortex-A55',
-  '0xd07': 'Cortex-A57',
-  '0xd08': 'Cortex-A72',
-  '0xd0b': 'Cortex-A76',
-  '0xd42': 'Cortex-A78AE',
-};
+/** Name of the mode of a board that has none, or whose modes were not found. */
+const noMode = 'default';
 
 /**
  * Describes the machine as it is now.
@@ -69,14 +63,7 @@ function read(what: string, value: number): Figure {
 }
 
 async function readMemory(root: string): Promise<{ totalBytes: number; availableBytes: number }> {
-  const text = await readText(root, '/proc/meminfo');
-  const field = (name: string) => {
-    const match = new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(text);
-    return match ? Number(match[1]) * 1024 : null;
-  };
-  const totalBytes = field('MemTotal');
-  // Kernels before 3.14 have no MemAvailable; what is free then is the careful answer.
-  const availableBytes = field('MemAvailable') ?? field('MemFree');
+  const { totalBytes, availableBytes } = parseMeminfo(await readText(root, '/proc/meminfo'));
   if (totalBytes === null || availableBytes === null) {
     throw new ProfileError(
       'this-machine: expected MemTotal and MemAvailable in /proc/meminfo but found none\n' +
@@ -88,46 +75,61 @@ async function readMemory(root: string): Promise<{ totalBytes: number; available
 }
 
 async function readCpu(root: string): Promise<DeviceProfile['cpu']> {
-  const text = await readText(root, '/proc/cpuinfo');
-  const listed = text.match(/^processor\s*:/gm)?.length ?? 0;
+  const { processors, model, megahertz } = parseCpuinfo(await readText(root, '/proc/cpuinfo'));
   // availableParallelism knows the affinity mask of this process; it says nothing about a tree laid out by a test.
-  const cores = root === '/' ? availableParallelism() : Math.max(1, listed);
-  const part = /^CPU part\s*:\s*(\S+)/m.exec(text)?.[1] ?? '';
-  const model = /^model name\s*:\s*(.+)$/m.exec(text)?.[1]?.trim();
+  const cores = root === '/' ? availableParallelism() : Math.max(1, processors);
   const kilohertz = Number.parseInt(await readText(root, '/sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_max_freq'), 10);
-  const megahertz = Number(/^cpu MHz\s*:\s*([\d.]+)/m.exec(text)?.[1]);
   const clock =
     kilohertz > 0
       ? read('cpufreq/cpuinfo_max_freq of cpu0', kilohertz / 1000)
-      : megahertz > 0
+      : megahertz !== null
         ? read('"cpu MHz" of /proc/cpuinfo, at this moment', megahertz)
         : null;
   return {
-    model: armParts[part] ?? model ?? 'unknown',
+    model: model || 'unknown',
     architecture: process.arch,
     cores: read(root === '/' ? 'cores this process may run on' : 'processors in /proc/cpuinfo', cores),
     ...(clock && { clockMegahertz: clock }),
   };
 }
 
-/** Board name and ids from the device tree (NUL-terminated strings) and the release of Jetson Linux. */
+/** Board name and ids from the device tree, and the release of Jetson Linux. */
 async function readBoard(root: string): Promise<{ title: string; modules: string[]; release: string }> {
-  const title = (await readText(root, '/proc/device-tree/model')).split('\0')[0]?.trim() ?? '';
-  const compatible = (await readText(root, '/proc/device-tree/compatible')).split('\0').filter(Boolean);
-  const match = /R(\d+) \(release\), REVISION: ([\d.]+)/.exec(await readText(root, '/etc/nv_tegra_release'));
-  return { title, modules: compatible, release: match ? `${match[1]}.${match[2]}` : '' };
+  const [title = ''] = parseDeviceTreeStrings(await readText(root, '/proc/device-tree/model'));
+  const modules = parseDeviceTreeStrings(await readText(root, '/proc/device-tree/compatible'));
+  return { title, modules, release: parseTegraRelease(await readText(root, '/etc/nv_tegra_release')) ?? '' };
 }
 
 /** The mode nvpmodel last set; its name and watts stand in the board's own configuration. */
 async function readPowerMode(root: string): Promise<DeviceProfile['powerMode']> {
-  const status = /pmode:(\d+)/.exec(await readText(root, '/var/lib/nvpmodel/status'));
-  if (!status) return { name: 'default' };
-  const id = Number(status[1]);
-  const modes = (await readText(root, '/etc/nvpmodel.conf')).matchAll(/<\s*POWER_MODEL\s+ID=(\d+)\s+NAME=(\S+)\s*>/g);
-  const name = [...modes].find((mode) => Number(mode[1]) === id)?.[2] ?? `mode ${id}`;
-  const watts = Number(/(\d+)W/.exec(name)?.[1]);
-  return { name, id, ...(watts > 0 && { watts: read('name of the mode in /etc/nvpmodel.conf', watts) }) };
+  const [status, configuration] = await Promise.all(
+    ['/var/lib/nvpmodel/status', '/etc/nvpmodel.conf'].map((file) => readText(root, file)),
+  );
+  const mode = parseNvpmodel(status ?? '', configuration ?? '');
+  if (!mode) return { name: noMode };
+  const { id, watts } = mode;
+  const name = mode.name ?? `mode ${id}`;
+  return { name, id, ...(watts !== null && { watts: read('name of the mode in /etc/nvpmodel.conf', watts) }) };
 }
+
+/**
+ * The shipped profiles that the machine may be an instance of: same module, power mode of the same name, and a memory
+ * that Linux may see this much of. More than one where a mode's name alone does not tell (before and after an update).
+ */
+export function alikeProfiles(machine: DeviceProfile, shipped: readonly DeviceProfile[]): DeviceProfile[] {
+  const ids = machine.modules.join(' ');
+  const seenBytes = machine.memoryTotalBytes.value;
+  return shipped.filter(
+    ({ modules, powerMode, memoryTotalBytes }) =>
+      modules.some((id) => ids.includes(id)) &&
+      [machine.powerMode.name, noMode].includes(powerMode.name) &&
+      seenBytes <= memoryTotalBytes.value &&
+      seenBytes > memoryTotalBytes.value * LEAST_SEEN,
+  );
+}
+
+/** Linux sees at least this share of a module's memory; the sizes sold of one module differ by a factor of two. */
+const LEAST_SEEN = 0.6;
 
 /** Text of a file, or nothing where the system does not have it. */
 async function readText(root: string, path: string): Promise<string> {

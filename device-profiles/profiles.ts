@@ -22,7 +22,11 @@ export async function listProfiles(): Promise<DeviceProfile[]> {
 }
 
 /**
- * Loads a profile by name (`jetson-nano-4gb`, `this-machine`) or from a JSON file (anything with a slash or `.json`).
+ * Loads a profile by name (`jetson-nano-4gb`, `jetson-nano-4gb@5W`, `this-machine`) or from a JSON file (anything with a
+ * slash or `.json`).
+ *
+ * Case does not matter in a name. The mode may be written as nvpmodel does (`jetson-xavier-nx-8gb@MODE_15W_2CORE`), and
+ * that of the profile without an @ may be written out (`jetson-nano-4gb@MAXN`).
  *
  * @throws ProfileError if there is no such profile or it is malformed.
  */
@@ -32,14 +36,32 @@ export async function loadProfile(nameOrPath: string): Promise<DeviceProfile> {
     return parseProfile(await readText(nameOrPath), nameOrPath);
   }
   const names = await shippedNames();
-  if (!names.includes(nameOrPath)) {
-    throw new ProfileError(
-      `device "${nameOrPath}": expected one of ${[thisMachine, ...names].join(', ')}\n` +
-        'Hint: a profile of your own is given by its path, for example ./my-board.json.',
-      { device: nameOrPath, known: [thisMachine, ...names] },
-    );
+  const [board = '', mode] = nameOrPath.toLowerCase().split('@');
+  const name = mode === undefined ? board : `${board}@${mode.replace(/^mode_/, '')}`;
+  if (names.includes(name)) return readShipped(name);
+  if (mode !== undefined && names.includes(board)) {
+    const usual = await readShipped(board);
+    if (usual.powerMode.name.toLowerCase() === mode || usual.powerMode.name.toLowerCase() === `mode_${mode}`)
+      return usual;
+    throw unknownMode(nameOrPath, usual, names);
   }
-  return readShipped(nameOrPath);
+  const boards = names.filter((known) => !known.includes('@'));
+  throw new ProfileError(
+    `device "${nameOrPath}": expected one of ${[thisMachine, ...boards].join(', ')}\n` +
+      'Hint: `edgeshift devices` lists the power modes as well; a profile of your own is given by its path, for example ' +
+      './my-board.json.',
+    { device: nameOrPath, known: [thisMachine, ...names] },
+  );
+}
+
+function unknownMode(device: string, usual: DeviceProfile, names: readonly string[]): ProfileError {
+  const modes = names.filter((name) => name.startsWith(`${usual.name}@`)).map((name) => name.split('@')[1] ?? '');
+  const others = modes.length > 0 ? `, or one of ${modes.join(', ')}` : '';
+  return new ProfileError(
+    `device "${device}": expected the power mode ${usual.powerMode.name} (${usual.name})${others}\n` +
+      'Hint: `nvpmodel -q` tells the mode of a board.',
+    { device, board: usual.name, modes: [usual.powerMode.name, ...modes] },
+  );
 }
 
 async function shippedNames(): Promise<string[]> {

@@ -21,8 +21,10 @@ const count = figure.extend({ value: z.int().positive() });
 
 const schema = z
   .strictObject({
-    /** File name without `.json`; what `--device` takes. */
-    name: z.string().regex(/^[a-z0-9-]+$/, 'expected lower-case letters, digits and dashes'),
+    /** File name without `.json`; what `--device` takes. The power mode follows an @, unless it is the usual one. */
+    name: z
+      .string()
+      .regex(/^[a-z0-9-]+(@[a-z0-9_-]+)?$/, 'expected lower-case letters, digits and dashes, perhaps @ and a mode'),
     title: z.string().min(1),
     /** Ids by which the board calls itself (module part numbers, device-tree compatible strings). */
     modules: z.array(z.string().min(1)),
@@ -42,10 +44,21 @@ const schema = z
     }),
     memoryTotalBytes: count,
     /** What Linux sees: the total without what firmware and kernel keep. */
-    memoryUsableBytes: count,
+    memoryUsableBytes: count.optional(),
     memoryBandwidthBytesPerSecond: figure.optional(),
     /** Peak of float32 over all cores. */
     cpuFlopsPerSecond: figure.optional(),
+    /** What this project's own engine reaches, as `edgeshift devices calibrate` measures it (calibrate.ts). */
+    rates: z
+      .strictObject({
+        /** Matrix products of onnxruntime, all threads. */
+        gemmFlopsPerSecond: figure,
+        /** The SIMD kernels, one thread: bytes read plus bytes written. */
+        simdBytesPerSecond: figure,
+        /** A plain copy larger than the caches, one thread: bytes read plus bytes written. */
+        copyBytesPerSecond: figure,
+      })
+      .optional(),
     gpu: z
       .strictObject({
         model: z.string().min(1),
@@ -75,15 +88,13 @@ const schema = z
         });
       }
     }
-    if (profile.memoryUsableBytes.value > profile.memoryTotalBytes.value) {
+    const { memoryTotalBytes: total, memoryUsableBytes: usable, limits } = profile;
+    if (usable !== undefined && usable.value > total.value) {
       context.addIssue({ code: 'custom', path: ['memoryUsableBytes'], message: 'expected at most memoryTotalBytes' });
     }
-    if (profile.limits.memoryBytes.value > profile.memoryUsableBytes.value) {
-      context.addIssue({
-        code: 'custom',
-        path: ['limits', 'memoryBytes'],
-        message: 'expected at most memoryUsableBytes',
-      });
+    if (limits.memoryBytes.value > (usable ?? total).value) {
+      const message = `expected at most ${usable ? 'memoryUsableBytes' : 'memoryTotalBytes'}`;
+      context.addIssue({ code: 'custom', path: ['limits', 'memoryBytes'], message });
     }
   });
 

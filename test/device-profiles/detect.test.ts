@@ -3,7 +3,8 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
-import { detectDevice } from '../../device-profiles/detect.ts';
+import { alikeProfiles, detectDevice } from '../../device-profiles/detect.ts';
+import { listProfiles } from '../../device-profiles/profiles.ts';
 import { parseProfile } from '../../device-profiles/schema.ts';
 import { ProfileError } from '../../runtime/errors.ts';
 
@@ -48,11 +49,35 @@ test('a Jetson: board, module, release, power mode, cores, clock, memory', async
   t.is(profile.cpu.cores.value, 4);
   t.is(profile.cpu.clockMegahertz?.value, 1479);
   t.is(profile.memoryTotalBytes.value, 4051968 * 1024);
-  t.is(profile.memoryUsableBytes.value, 4051968 * 1024);
+  t.is(profile.memoryUsableBytes?.value, 4051968 * 1024);
   t.is(profile.limits.memoryBytes.value, 3 * gibibyte);
   t.is(profile.limits.threads.value, 4);
   t.regex(profile.sources.live ?? '', /Jetson Linux 32\.7\.6/);
   t.deepEqual(parseProfile(JSON.stringify(profile), 'detected'), profile);
+});
+
+test('the shipped profiles of a detected board: module, mode and memory', async (t) => {
+  const shipped = await listProfiles();
+  const alike = async (name: string, files: Readonly<Record<string, string>>) =>
+    alikeProfiles(await detectDevice(await layOut(name, { ...machine, ...files })), shipped).map((found) => found.name);
+  const nvpmodel = (id: number, name: string) => ({
+    '/var/lib/nvpmodel/status': `pmode:000${id}`,
+    '/etc/nvpmodel.conf': `< POWER_MODEL ID=${id} NAME=${name} >\n`,
+  });
+  const nano = 'nvidia,p3449-0000-b00+p3448-0000-b00\0nvidia,jetson-nano\0';
+  t.deepEqual(await alike('alike nano', { '/proc/device-tree/compatible': nano, ...nvpmodel(1, '5W') }), [
+    'jetson-nano-4gb@5w',
+  ]);
+  const orin = {
+    '/proc/device-tree/compatible': 'nvidia,p3768-0000+p3767-0005-super\0nvidia,p3767-0005\0nvidia,tegra234\0',
+    '/proc/meminfo': 'MemTotal:        7802676 kB\nMemAvailable:    6145728 kB\n',
+  };
+  t.deepEqual(await alike('alike orin 25', { ...orin, ...nvpmodel(1, '25W') }), ['jetson-orin-nano-8gb@25w']);
+  const both = ['jetson-orin-nano-8gb', 'jetson-orin-nano-8gb@15w-super'];
+  t.deepEqual(await alike('alike orin 15', { ...orin, ...nvpmodel(0, '15W') }), both);
+  const pi = 'raspberrypi,4-model-b\0brcm,bcm2711\0';
+  t.deepEqual(await alike('alike pi', { '/proc/device-tree/compatible': pi }), ['raspberry-pi-4-4gb']);
+  t.deepEqual(await alike('alike nothing', {}), []);
 });
 
 test('a mode without a name, and no mode at all', async (t) => {
@@ -150,6 +175,28 @@ for (const [what, files, expectedBytes, source] of [
     /memory\/memory\.limit_in_bytes/,
   ],
   [
+    'v1 in a container that has its own part mounted, with a group of its own below',
+    {
+      '/proc/self/cgroup': '4:memory:/docker/abc/task\n',
+      '/proc/self/mountinfo': `1030 1023 0:32 /docker/abc ${v1} ro,nosuid,nodev,noexec,relatime master:15 - cgroup memory rw,memory\n`,
+      [`${v1}/memory.limit_in_bytes`]: `${500 * mebibyte}\n`,
+      [`${v1}/task/memory.limit_in_bytes`]: `${222 * mebibyte}\n`,
+    },
+    222 * mebibyte,
+    /memory\/task\/memory\.limit_in_bytes/,
+  ],
+  [
+    'v2 mounted somewhere else',
+    {
+      '/proc/self/cgroup': '0::/pod/app\n',
+      '/proc/self/mountinfo': '35 24 0:29 / /run/cgroups rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate\n',
+      '/run/cgroups/pod/memory.max': `${444 * mebibyte}\n`,
+      '/run/cgroups/pod/app/memory.max': 'max\n',
+    },
+    444 * mebibyte,
+    /run\/cgroups\/pod\/memory\.max/,
+  ],
+  [
     'limit above MemAvailable',
     { '/proc/self/cgroup': '0::/\n', [`${v2}/memory.max`]: `${64 * gibibyte}` },
     3 * gibibyte,
@@ -160,7 +207,7 @@ for (const [what, files, expectedBytes, source] of [
     const profile = await detectDevice(await layOut(`cgroup ${what}`, { ...machine, ...files }));
     t.is(profile.limits.memoryBytes.value, expectedBytes);
     t.regex(profile.limits.memoryBytes.source, source);
-    t.true(profile.memoryUsableBytes.value <= profile.memoryTotalBytes.value);
+    t.true((profile.memoryUsableBytes?.value ?? Number.NaN) <= profile.memoryTotalBytes.value);
     t.deepEqual(parseProfile(JSON.stringify(profile), 'detected'), profile);
   });
 }

@@ -7,50 +7,50 @@ import { type DeviceProfile, parseProfile } from '../../device-profiles/schema.t
 import { ProfileError } from '../../runtime/errors.ts';
 
 const profiles = await listProfiles();
-
-test('the boards that ship with the package', (t) => {
-  t.deepEqual(
-    profiles.map(({ name }) => name),
-    ['jetson-nano-4gb', 'jetson-orin-nano-8gb', 'raspberry-pi-4-4gb'],
-  );
-});
-
-for (const profile of profiles) {
-  test(`${profile.name}: figures agree with each other`, (t) => {
-    const { cpu, gpu, limits, memoryUsableBytes, cpuFlopsPerSecond } = profile;
-    t.is(limits.memoryBytes.value, Math.floor(memoryUsableBytes.value / 2), 'half of usable');
-    t.is(limits.threads.value, cpu.cores.value);
-    // No core of these boards does more than two 128-bit FMA (16 flops) or less than one 64-bit (4) a cycle.
-    const flopsPerCycle = (cpuFlopsPerSecond?.value ?? 0) / (cpu.cores.value * (cpu.clockMegahertz?.value ?? 0) * 1e6);
-    t.true(flopsPerCycle >= 4 && flopsPerCycle <= 16.01, `${flopsPerCycle} flops a cycle`);
-    if (gpu?.flopsPerSecond && gpu.cores && gpu.clockMegahertz) {
-      const expected = gpu.cores.value * 2 * gpu.clockMegahertz.value * 1e6;
-      t.true(
-        Math.abs(gpu.flopsPerSecond.value / expected - 1) <= 1e-9,
-        `${gpu.flopsPerSecond.value} is not ${expected}`,
-      );
-    }
-  });
-}
+const nano = await loadProfile('jetson-nano-4gb');
 
 test('loadProfile takes a name, a path or this-machine', async (t) => {
-  t.deepEqual(await loadProfile('jetson-nano-4gb'), profiles[0]);
+  t.deepEqual(
+    nano,
+    profiles.find(({ name }) => name === 'jetson-nano-4gb'),
+  );
   const folder = await mkdtemp(join(tmpdir(), 'edgeshift-test-profile-'));
-  const own = { ...profiles[0], name: 'my-board' };
+  const own = { ...nano, name: 'my-board' };
   await writeFile(join(folder, 'my-board.json'), JSON.stringify(own));
   t.deepEqual(await loadProfile(join(folder, 'my-board.json')), own);
   await rm(folder, { recursive: true });
   if (process.platform === 'linux') t.is((await loadProfile('this-machine')).name, 'this-machine');
 });
 
+for (const [given, name] of [
+  ['Jetson-Nano-4GB', 'jetson-nano-4gb'],
+  ['jetson-nano-4gb@MAXN', 'jetson-nano-4gb'],
+  ['jetson-nano-4gb@5W', 'jetson-nano-4gb@5w'],
+  ['jetson-orin-nano-8gb@15W', 'jetson-orin-nano-8gb'],
+  ['jetson-orin-nano-8gb@MAXN_SUPER', 'jetson-orin-nano-8gb@maxn_super'],
+  ['jetson-xavier-nx-8gb@MODE_15W_2CORE', 'jetson-xavier-nx-8gb@15w_2core'],
+  ['jetson-xavier-nx-8gb@10w_desktop', 'jetson-xavier-nx-8gb'],
+  ['raspberry-pi-5-8gb@default', 'raspberry-pi-5-8gb'],
+] as const) {
+  test(`loadProfile takes ${given} for ${name}`, async (t) => t.is((await loadProfile(given)).name, name));
+}
+
+test('loadProfile names the modes of a board it knows', async (t) => {
+  await t.throwsAsync(loadProfile('jetson-nano-4gb@7W'), {
+    instanceOf: ProfileError,
+    message: /^device "jetson-nano-4gb@7W": expected the power mode MAXN \(jetson-nano-4gb\), or one of 5w\nHint: /,
+  });
+  await t.throwsAsync(loadProfile('toaster@5w'), { message: /^device "toaster@5w": expected one of this-machine, / });
+});
+
 test('loadProfile names what there is when it does not know a device', async (t) => {
   const error = await t.throwsAsync(loadProfile('jetson-nono'), { instanceOf: ProfileError });
-  t.regex(error?.message ?? '', /^device "jetson-nono": expected one of this-machine, jetson-nano-4gb, .*\nHint: /);
+  t.regex(error?.message ?? '', /^device "jetson-nono": expected one of this-machine, .*jetson-nano-4gb, .*\nHint: /);
   await t.throwsAsync(loadProfile('./absent.json'), { instanceOf: ProfileError, message: /absent\.json: cannot read/ });
 });
 
 function change(edit: (profile: Record<string, unknown> & DeviceProfile) => void): string {
-  const copy = structuredClone(profiles[0]) as Record<string, unknown> & DeviceProfile;
+  const copy = structuredClone(nano) as Record<string, unknown> & DeviceProfile;
   edit(copy);
   return JSON.stringify(copy);
 }
@@ -76,6 +76,20 @@ for (const [what, text, message] of [
     'a limit above usable',
     change((p) => Object.assign(p.limits.memoryBytes, { value: 5e9 })),
     / {2}limits\.memoryBytes: /,
+  ],
+  [
+    'a limit above the total where usable is not known',
+    change((p) => {
+      Reflect.deleteProperty(p, 'memoryUsableBytes');
+      Object.assign(p.limits.memoryBytes, { value: 5e9 });
+    }),
+    / {2}limits\.memoryBytes: expected at most memoryTotalBytes/,
+  ],
+  ['a name with capitals', change((p) => Object.assign(p, { name: 'Nano@5W' })), / {2}name: expected lower-case/],
+  [
+    'rates without one of the three',
+    change((p) => Object.assign(p, { rates: { gemmFlopsPerSecond: p.cpu.cores, copyBytesPerSecond: p.cpu.cores } })),
+    / {2}rates\.simdBytesPerSecond: /,
   ],
   ['usable above total', change((p) => Object.assign(p.memoryTotalBytes, { value: 1e9 })), / {2}memoryUsableBytes: /],
 ] as const) {

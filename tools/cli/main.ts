@@ -36,7 +36,7 @@ addPlanOptions(
   addModelOptions(program.command('plan <model>').description('say what training costs, before it starts')),
 )
   .option('--classes <n>', "classes of a new head (default: the model's own)")
-  .option('--save <file>', 'save the plan; `train --plan` replays it')
+  .option('--out <file>', 'write the plan; `train --plan` replays it')
   .option('--json', 'print JSON')
   .action(action(() => import('./commands/plan.ts')));
 
@@ -69,8 +69,10 @@ program
   .action(action(() => import('./commands/export.ts')));
 
 program
-  .command('devices [name]')
-  .description('list the device profiles, or print one (a name, a path, or this-machine)')
+  .command('devices [word] [name]')
+  .description('list the device profiles; devices show <name>, detect, calibrate; a bare name prints JSON')
+  .option('--out <file>', 'calibrate: write the profile here')
+  .option('--threads <n>', 'calibrate: threads of the matrix products')
   .option('--json', 'print JSON')
   .action(action(() => import('./commands/devices.ts')));
 

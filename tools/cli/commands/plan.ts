@@ -15,8 +15,8 @@ export async function run([model = '']: readonly string[], flags: Flags): Promis
     throw new UsageError(`--classes must be a whole number from 2: ${classes}`);
   }
   const { plan, graph, request } = await prepareTraining(config, classes);
-  const save = textFlag(flags, 'save');
-  if (save !== undefined) await writeAtomically(save, [new TextEncoder().encode(`${JSON.stringify(plan, null, 1)}\n`)]);
+  const out = textFlag(flags, 'out');
+  if (out !== undefined) await writeAtomically(out, [new TextEncoder().encode(`${JSON.stringify(plan, null, 1)}\n`)]);
   const misfit = plan.fits ? null : misfitText(plan, nearestFit(graph, request));
   if (flags.json === true) console.log(JSON.stringify(misfit === null ? plan : { ...plan, misfit }));
   else process.stdout.write(planReport(plan));
