@@ -4,6 +4,9 @@
  * Relu is `[0, inf)`, ReLU6 `[0, 6]`. Infinity is not JSON, so an open end is null.
  */
 
+import { elements } from '../runtime/graph/graph.ts';
+import type { Save } from './kernel.ts';
+
 /** Attributes of a clipping activation; all null where there is none. */
 export type ActivationAttributes = {
   readonly low: number | null;
@@ -31,6 +34,11 @@ export function clip({ low, high }: ActivationAttributes, a: number): number {
 export function derivativeBit({ low, high, derivative }: ActivationAttributes, a: number): number {
   if (derivative === 'sign') return a >= 0 ? 1 : 0;
   return a > (low ?? Number.NEGATIVE_INFINITY) && a < (high ?? Number.POSITIVE_INFINITY) ? 1 : 0;
+}
+
+/** The packed bit as a save. */
+export function maskSave(shape: readonly number[]): Save {
+  return { kind: 'own', name: 'mask', bytesPerImage: maskBytes(shape), elementsPerImage: elements(shape) };
 }
 
 /** Bytes of one image's packed mask: a row of channels is padded to whole bytes, so numel/8 where 8 divides C. */

@@ -11,7 +11,7 @@
  */
 import { ShapeError } from '../runtime/errors.ts';
 import { elements } from '../runtime/graph/graph.ts';
-import { type ActivationAttributes, clip, derivativeBit, hasActivation, maskBytes } from './activation.ts';
+import { type ActivationAttributes, clip, derivativeBit, hasActivation, maskSave } from './activation.ts';
 import type { Kernel, Save } from './kernel.ts';
 
 export type AffineAttributes = ActivationAttributes & { readonly epsilon: number };
@@ -54,7 +54,15 @@ export const affine: Kernel<AffineAttributes> = {
     }
     return x ?? [];
   },
-  flops: ({ output }) => 2 * elements(output),
+  flops: ({ output, parameters }, { low, high }) =>
+    ((parameters.scale ? 2 : 1) + Number(low !== null) + Number(high !== null)) * elements(output),
+  // The bit; factor; the sum for shift; centre, multiply, multiply and add for scale.
+  backwardFlops: ({ output, parameters }, attributes, wants) =>
+    (Number(hasActivation(attributes)) +
+      Number(wants.inputs[0] && parameters.scale !== undefined) +
+      Number(wants.parameters.has('shift')) +
+      4 * Number(wants.parameters.has('scale'))) *
+    elements(output),
   // factor and offset (or the inverse deviation) of C floats each; they do not grow with the batch.
   workspace: ({ output }) => 8 * (output.at(-1) ?? 0),
   forward({ attributes, inputs: [x], parameters, output, saved, shapes }) {
@@ -73,7 +81,7 @@ export const affine: Kernel<AffineAttributes> = {
     saves(node, shapes, wants) {
       const saves: Save[] = [];
       if (hasActivation(node.attributes)) {
-        saves.push({ kind: 'own', name: 'mask', bytesPerImage: maskBytes(shapes.output) });
+        saves.push(maskSave(shapes.output));
       }
       if (wants.parameters.has('scale')) saves.push({ kind: 'input', index: 0 });
       return saves;

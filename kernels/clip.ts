@@ -5,7 +5,7 @@
  * Saved: the bit, numel/8 bytes.
  */
 import { elements } from '../runtime/graph/graph.ts';
-import { type ActivationAttributes, clip as clipValue, derivativeBit, maskBytes } from './activation.ts';
+import { type ActivationAttributes, clip as clipValue, derivativeBit, maskSave } from './activation.ts';
 import type { Kernel } from './kernel.ts';
 
 export const clip: Kernel<ActivationAttributes> = {
@@ -13,7 +13,8 @@ export const clip: Kernel<ActivationAttributes> = {
   trainable: [],
   inPlace: true,
   shape: (_node, [x]) => x ?? [],
-  flops: ({ output }) => elements(output),
+  flops: ({ output }, { low, high }) => (Number(low !== null) + Number(high !== null)) * elements(output),
+  backwardFlops: ({ output }) => elements(output),
   forward({ attributes, inputs: [x], output, saved }) {
     x?.forEach((a, i) => {
       output[i] = clipValue(attributes, a);
@@ -22,7 +23,7 @@ export const clip: Kernel<ActivationAttributes> = {
   },
   backward: {
     inPlace: true,
-    saves: (_node, { output }) => [{ kind: 'own', name: 'mask', bytesPerImage: maskBytes(output) }],
+    saves: (_node, { output }) => [maskSave(output)],
     apply({ dOutput, saved: { mask }, dInputs: [dx] }) {
       dOutput.forEach((dy, i) => {
         if (dx) dx[i] = dy * (mask?.[i] ?? 1);

@@ -2,24 +2,44 @@
 import type { Node } from '../runtime/graph/graph.ts';
 import { add } from './add.ts';
 import { affine } from './affine.ts';
+import { averagePool } from './average-pool.ts';
+import { batchNorm } from './batch-norm.ts';
+import { channelShuffle } from './channel-shuffle.ts';
+import { channelSlice } from './channel-slice.ts';
 import { clip } from './clip.ts';
+import { concat } from './concat.ts';
 import { conv } from './conv.ts';
 import { depthwiseConv } from './depthwise-conv.ts';
 import { flatten } from './flatten.ts';
 import { gemm } from './gemm.ts';
 import { globalAveragePool } from './global-average-pool.ts';
+import { groupedConv } from './grouped-conv.ts';
 import type { Kernel } from './kernel.ts';
+import { layerNorm } from './layer-norm.ts';
+import { maxPool } from './max-pool.ts';
+import { mul } from './mul.ts';
+import { smoothActivation } from './smooth-activation.ts';
 import { softmaxCrossEntropy } from './softmax-cross-entropy.ts';
 
 export const kernels = {
+  Activation: smoothActivation,
   Add: add,
   Affine: affine,
+  AveragePool: averagePool,
+  BatchNorm: batchNorm,
+  ChannelShuffle: channelShuffle,
+  ChannelSlice: channelSlice,
   Clip: clip,
+  Concat: concat,
   Conv: conv,
   DepthwiseConv: depthwiseConv,
   Flatten: flatten,
   Gemm: gemm,
   GlobalAveragePool: globalAveragePool,
+  GroupedConv: groupedConv,
+  LayerNorm: layerNorm,
+  MaxPool: maxPool,
+  Mul: mul,
   SoftmaxCrossEntropy: softmaxCrossEntropy,
 } satisfies Record<string, Kernel>;
 

@@ -21,7 +21,13 @@ export interface Wants {
 export type Save =
   | { readonly kind: 'input'; readonly index: number }
   | { readonly kind: 'output' }
-  | { readonly kind: 'own'; readonly name: string; readonly bytesPerImage: number };
+  | {
+      readonly kind: 'own';
+      readonly name: string;
+      readonly bytesPerImage: number;
+      /** Values of one image in the reference engine's unpacked array. */
+      readonly elementsPerImage: number;
+    };
 
 /** Shapes a kernel needs to know to price itself. */
 export interface NodeShapes {
@@ -30,13 +36,21 @@ export interface NodeShapes {
   readonly parameters: Readonly<Record<string, Shape>>;
 }
 
+/**
+ * `training`: the forward pass of a step; `again`: the same once more, recomputed for the backward pass; `inference`:
+ * prediction. Only ops with batch statistics tell them apart.
+ */
+export type ForwardMode = 'training' | 'again' | 'inference';
+
 /** Float64 operands of the reference forward. `saved` holds a float64 array for every `own` save. */
 export interface ForwardOperands<A extends Attributes = Attributes> {
   readonly batch: number;
   readonly attributes: A;
   readonly shapes: NodeShapes;
   readonly inputs: readonly Float64Array[];
+  /** Constants, but for running statistics while `mode` is `training`. */
   readonly parameters: Readonly<Record<string, Float64Array>>;
+  readonly mode: ForwardMode;
   /** Written. */
   readonly output: Float64Array;
   /** Written; a mask element is 0 or 1 here, whatever its packing elsewhere. Empty when nothing is kept. */
@@ -86,14 +100,26 @@ export interface Kernel<A extends Attributes = Attributes> {
   readonly op: string;
   /** Roles that can be trained. Other roles (statistics) are constants. */
   readonly trainable: readonly string[];
+  /** Roles that training moves without a gradient: running statistics. */
+  readonly running?: readonly string[];
   /** Output shape; throws `ShapeError`. */
   shape(node: Node<A>, inputs: readonly Shape[], parameters: Readonly<Record<string, Shape>>): Shape;
   /** Floating-point operations of the forward pass for one image, a multiply-add counted as two. */
   flops(shapes: NodeShapes, attributes: A): number;
+  /**
+   * Those of the backward pass; absent: the forward count for each gradient that is wanted, which is exact for products
+   * (dx and dw cost as much as y).
+   */
+  backwardFlops?(shapes: NodeShapes, attributes: A, wants: Wants): number;
   /** True if the output may take the memory of input 0 when nobody else needs that. */
   readonly inPlace?: boolean;
   /** Scratch bytes of one step, whatever the batch: kernels work in chunks. */
   workspace?(shapes: NodeShapes, attributes: A, pass: 'forward' | 'backward', wants: Wants): number;
+  /**
+   * Ways to keep what its backward needs, the exact one first, as values of the attribute `save`; absent: there is one.
+   * They change no output.
+   */
+  alternatives?(attributes: A): readonly string[];
   forward(operands: ForwardOperands<A>): void;
   /** The rule, or the reason why there is none. */
   readonly backward: BackwardRule<A> | { readonly none: string };

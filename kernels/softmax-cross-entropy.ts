@@ -60,7 +60,12 @@ export const softmaxCrossEntropy: Kernel<SoftmaxCrossEntropyAttributes> = {
   },
   backward: {
     saves: (_node, { inputs: [x] }) => [
-      { kind: 'own', name: 'probabilities', bytesPerImage: 4 * elements(x ?? []) },
+      {
+        kind: 'own',
+        name: 'probabilities',
+        bytesPerImage: 4 * elements(x ?? []),
+        elementsPerImage: elements(x ?? []),
+      },
       { kind: 'input', index: 1 },
     ],
     apply({ attributes, shapes, dOutput, inputs: [, labels], saved: { probabilities }, dInputs: [dx] }) {

@@ -6,6 +6,7 @@
  */
 import { readFile } from 'node:fs/promises';
 import { ExecutionError } from '../../runtime/errors.ts';
+import type { StructureKernels } from './structure-kernels.ts';
 
 type DepthwiseKernel = (
   first: number,
@@ -54,7 +55,7 @@ type ImageKernel = (source: number, target: number, batch: number, pixels: numbe
  * The kernels. A mask row holds ceil(C / 8) bytes: channel c is bit (c & 7) of byte (c >> 3), unused bits are zero.
  * Sources and formulas stand in assembly/, one JSDoc comment per function.
  */
-export interface SimdKernels {
+export interface SimdKernels extends StructureKernels {
   /** y = clip(z * factor + offset); factor 0: ones; mask 0: not wanted; signMask 0: 1[low < a < high], else 1[a >= 0]. */
   affineForward(
     z: number,
@@ -135,6 +136,50 @@ export interface SimdKernels {
     bias0: number,
     bias1: number,
     bias2: number,
+  ): void;
+  /** y = f(x); `fn` is an index of activationFunctions. */
+  smoothForward(fn: number, x: number, y: number, count: number, alpha: number, beta: number): void;
+  /** dx = dy f', from the kept input or output. */
+  smoothBackward(fn: number, dy: number, kept: number, dx: number, count: number, alpha: number, beta: number): void;
+  /** Packs the codes of x: how many of 2^bits - 1 borders each value has reached. */
+  encodeSteps(x: number, rows: number, channels: number, borders: number, bits: number, code: number): void;
+  /** dx = dy levels[code]. */
+  decodeSteps(dy: number, dx: number, rows: number, channels: number, levels: number, bits: number, code: number): void;
+  /** Eight-bit codes of x `[N, P, C]`, a range for each image and 16 channels. */
+  encodeBytes(x: number, code: number, batch: number, pixels: number, channels: number): void;
+  decodeBytes(code: number, x: number, batch: number, pixels: number, channels: number): void;
+  /** sums += column sums of x - mean, squares += those of its square; scratch holds 2 C floats. */
+  columnMoments(
+    x: number,
+    rows: number,
+    channels: number,
+    mean: number,
+    sums: number,
+    squares: number,
+    scratch: number,
+  ): void;
+  /** dshift += column sums of dy, dxhat += those of dy (x - mean) inverse. */
+  batchNormSums(
+    dy: number,
+    x: number,
+    rows: number,
+    channels: number,
+    mean: number,
+    inverse: number,
+    dshift: number,
+    dxhat: number,
+  ): void;
+  /** dx = a dy + b (x - mean) + offset. */
+  batchNormInput(
+    dy: number,
+    x: number,
+    dx: number,
+    rows: number,
+    channels: number,
+    mean: number,
+    a: number,
+    b: number,
+    offset: number,
   ): void;
   /** PyTorch's SGD; momentumBuffer 0: plain. */
   sgd(

@@ -1,6 +1,6 @@
 import test, { type ExecutionContext } from 'ava';
 import { kernels, type OpName } from '../../kernels/index.ts';
-import type { Kernel, KernelSample } from '../../kernels/kernel.ts';
+import type { Kernel, KernelSample, Wants } from '../../kernels/kernel.ts';
 import { loadSimd } from '../../kernels/simd/simd.ts';
 import { productModels } from '../../models/onnx/products.ts';
 import { Arena } from '../../runtime/engine/cpu/arena.ts';
@@ -34,24 +34,30 @@ const manyPixels: Tolerance = { rtol: 1e-4, atol: 1e-4 };
 /** What gradients of parameters start from: they must be added to. */
 const START = 0.5;
 
-/** The steps a plan would hold for this node, and buffers for all operands side by side. */
-function stepsOf(drawn: KernelCase) {
+/**
+ * The steps a plan would hold for this node, and buffers for all operands side by side, but with `inPlace` y takes the
+ * memory of x and dx that of dy, where the kernel allows it.
+ */
+function stepsOf(drawn: KernelCase, inPlace: boolean) {
   const { kernel, rule, node, shapes, batch, wants, parameters, inputs } = drawn;
   const saves = rule.saves(node, shapes, wants);
   const keeps = (index: number): boolean => saves.some((save) => save.kind === 'input' && save.index === index);
   const own = saves.flatMap((save) => (save.kind === 'own' ? [save] : []));
   const bytes = new Map<string, number>(inputs.map(({ length }, i) => [`x${i}`, 4 * length]));
-  const output = drawCotangent(drawn, seed).length;
-  for (const name of ['y', 'dy']) bytes.set(name, 4 * output);
+  for (const name of ['y', 'dy']) bytes.set(name, 4 * drawCotangent(drawn, seed).length);
   for (const { name, bytesPerImage } of own) bytes.set(name, batch * bytesPerImage);
   for (const [role, { length }] of Object.entries(parameters)) {
     bytes.set(role, 4 * length);
     if (wants.parameters.has(role)) bytes.set(gradientBuffer(role), 4 * length);
   }
   const dInputs = wants.inputs.map((wanted, i) => (wanted && !rule.passThrough?.includes(i) ? `dx${i}` : null));
+  if (inPlace && rule.inPlace && dInputs[0]) dInputs[0] = 'dy';
+  const keepsOutput = saves.some(({ kind }) => kind === 'output');
+  const output = inPlace && kernel.inPlace && !keeps(0) ? 'x0' : 'y';
   for (const [i, name] of dInputs.entries()) if (name) bytes.set(name, 4 * (inputs[i]?.length ?? 0));
   const common = { op: kernel.op, node: node.name, attributes: node.attributes, shapes, parameters: node.parameters };
   const saved = Object.fromEntries(own.map(({ name }) => [name, name]));
+  const savedElements = Object.fromEntries(own.map(({ name, elementsPerImage }) => [name, elementsPerImage]));
   const workspace = (pass: 'forward' | 'backward'): string | null => {
     const size = kernel.workspace?.(shapes, node.attributes, pass, wants) ?? 0;
     if (size === 0) return null;
@@ -62,8 +68,9 @@ function stepsOf(drawn: KernelCase) {
     ...common,
     pass: 'forward',
     inputs: node.inputs,
-    output: 'y',
+    output,
     saved,
+    savedElements,
     dOutput: null,
     dInputs: [],
     dParameters: {},
@@ -73,8 +80,9 @@ function stepsOf(drawn: KernelCase) {
     ...common,
     pass: 'backward',
     inputs: node.inputs.map((name, index) => (keeps(index) ? name : null)),
-    output: null,
+    output: keepsOutput ? output : null,
     saved,
+    savedElements,
     dOutput: 'dy',
     dInputs,
     dParameters: Object.fromEntries([...wants.parameters].map((role) => [role, role])),
@@ -98,7 +106,29 @@ interface CpuCase {
 
 const cpuCheck = test.macro(async (t: ExecutionContext, { kernel, sample, changes, tolerance }: CpuCase) => {
   const drawn = drawCase(kernel, sample, seed, changes);
-  const { forward, backward, buffers, arenaBytes } = stepsOf(drawn);
+  for (const wants of [drawn.wants, ...oneByOne(drawn.wants)]) {
+    for (const inPlace of [false, true]) await equalsReference(t, { ...drawn, wants }, inPlace, tolerance);
+  }
+});
+
+/** Each wanted gradient alone, where there are several. */
+function oneByOne({ inputs, parameters }: Wants): Wants[] {
+  const none = inputs.map(() => false);
+  const alone = [
+    ...inputs.flatMap((wanted, i): Wants[] => (wanted ? [{ inputs: none.with(i, true), parameters: new Set() }] : [])),
+    ...[...parameters].map((role): Wants => ({ inputs: none, parameters: new Set([role]) })),
+  ];
+  return alone.length > 1 ? alone : [];
+}
+
+async function equalsReference(
+  t: ExecutionContext,
+  drawn: KernelCase,
+  inPlace: boolean,
+  tolerance: Tolerance,
+): Promise<void> {
+  const { kernel } = drawn;
+  const { forward, backward, buffers, arenaBytes } = stepsOf(drawn, inPlace);
   const arena = new Arena({ buffers, arenaBytes } as Pick<Plan, 'buffers' | 'arenaBytes'> as Plan);
   const products = await MatrixProducts.create(arena.memory, productModels(), 1);
   const machine = { arena, simd: await loadSimd(arena.memory), products };
@@ -111,30 +141,33 @@ const cpuCheck = test.macro(async (t: ExecutionContext, { kernel, sample, change
   arena.view('dy', 1).set(cotangent);
 
   const op = cpuOps[kernel.op as OpName];
-  const about = `seed ${seed}`;
-  await op.forward(bind(forward, drawn.batch, arena), machine);
+  const { wants } = drawn;
+  const about = `wanted inputs ${wants.inputs}, parameters ${[...wants.parameters]}, in place ${inPlace}, seed ${seed}`;
+  await op.forward(bind(forward, drawn.batch, 'training', arena), machine);
   const saves = drawn.rule.saves(drawn.node, drawn.shapes, drawn.wants);
   const expected = runForward(drawn, saves);
-  assertClose(t, arena.view('y', 1), expected.output, tolerance, `y, ${about}`);
-  const { mask, probabilities } = expected.saved;
-  if (mask) {
-    const { offset, bytes } = arena.buffer('mask');
-    const packed = new Uint8Array(arena.memory.buffer, offset, bytes);
-    t.deepEqual([...packed], packBits(mask, drawn.shapes.output.at(-1) ?? 1), `mask, ${about}`);
-  }
+  assertClose(t, arena.view(forward.output ?? '', 1), expected.output, tolerance, `y, ${about}`);
+  const { mask, probabilities, index } = expected.saved;
+  const bytesOf = (name: string): number[] => {
+    const { offset, bytes } = arena.buffer(name);
+    return [...new Uint8Array(arena.memory.buffer, offset, bytes)];
+  };
+  if (mask) t.deepEqual(bytesOf('mask'), packBits(mask, drawn.shapes.output.at(-1) ?? 1), `mask, ${about}`);
+  if (index) t.deepEqual(bytesOf('index'), [...index], `index, ${about}`);
   if (probabilities)
     assertClose(t, arena.view('probabilities', 1), probabilities, tolerance, `probabilities, ${about}`);
 
-  await op.backward(bind(backward, drawn.batch, arena), machine);
+  await op.backward(bind(backward, drawn.batch, 'training', arena), machine);
   const gradients = runBackward(drawn, cotangent, drawn.wants, START);
   for (const [i, dx] of gradients.dInputs.entries()) {
-    if (dx && backward.dInputs[i]) assertClose(t, arena.view(`dx${i}`, 1), dx, tolerance, `d input ${i}, ${about}`);
+    const name = backward.dInputs[i];
+    if (dx && name) assertClose(t, arena.view(name, 1), dx, tolerance, `d input ${i}, ${about}`);
   }
   for (const [role, gradient] of Object.entries(gradients.dParameters)) {
     assertClose(t, arena.view(gradientBuffer(role), 1), gradient, tolerance, `d ${role}, ${about}`);
   }
   await products.release();
-});
+}
 
 /** Channel c of a row is bit c & 7 of its byte c >> 3; unused bits are zero. */
 function packBits(mask: Float64Array, channels: number): number[] {

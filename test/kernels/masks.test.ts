@@ -44,7 +44,9 @@ test('only activations keep a mask, and the kernels declare its bytes', (t) => {
     if (!rule || 'none' in rule) return t.fail(`${op} has no rule`);
     const wants = { inputs: [true], parameters: new Set<string>() };
     const shapes = { inputs: [shape], output: shape, parameters: {} };
-    t.deepEqual(rule.saves(node, shapes, wants), [{ kind: 'own', name: 'mask', bytesPerImage: (4 * 4 * 24) / 8 }]);
+    t.deepEqual(rule.saves(node, shapes, wants), [
+      { kind: 'own', name: 'mask', bytesPerImage: (4 * 4 * 24) / 8, elementsPerImage: 4 * 4 * 24 },
+    ]);
     const plain = { ...node, attributes: { ...attributes, low: null, high: null } };
     if (op === 'Affine') t.deepEqual(rule.saves(plain, shapes, wants), []);
   }

@@ -43,6 +43,8 @@ test('costs of every sample are whole numbers, the workspace does not depend on 
   }
 });
 
+const pool = { kernel: [2, 2], strides: [2, 2], dilations: [1, 1], pads: [0, 0, 0, 0], ceil: false, countPads: false };
+
 for (const [op, inputs, parameters, attributes, message] of [
   [
     'Add',
@@ -66,6 +68,69 @@ for (const [op, inputs, parameters, attributes, message] of [
     { kernel: [3, 3], strides: [1, 1], dilations: [1, 1], pads: [0, 0, 0, 0] },
     /expected a map at least as large as its window 3x3 but got a map of 2x2 with pads \[0,0,0,0\]$/,
   ],
+  [
+    'GroupedConv',
+    [[4, 4, 6]],
+    { weight: [8, 3, 3, 2] },
+    { kernel: [3, 3], group: 2 },
+    /^GroupedConv "n": expected a map of 4 channels \(weight \[8,3,3,2\], 2 groups, window \[3,3\]\) but got \[4,4,6\]$/,
+  ],
+  [
+    'GroupedConv',
+    [[4, 4, 6]],
+    { weight: [7, 3, 3, 3] },
+    { kernel: [3, 3], group: 2 },
+    /^GroupedConv "n": expected outputs in 2 groups of one size but got 7$/,
+  ],
+  [
+    'MaxPool',
+    [[20, 20, 3]],
+    {},
+    { ...pool, kernel: [16, 16] },
+    /^MaxPool "n": .* at most 255 pixels .* but got 16x16$/,
+  ],
+  ['MaxPool', [[20]], {}, pool, /^MaxPool "n": expected a map \[H, W, C\] but got \[20\]$/],
+  [
+    'AveragePool',
+    [[4, 4, 3]],
+    {},
+    { ...pool, pads: [2, 0, 0, 0] },
+    /^AveragePool "n": expected at least one pixel of the map in every window but got a window 2x2 on \[4,4,3\] with pads/,
+  ],
+  [
+    'Concat',
+    [
+      [4, 4, 3],
+      [4, 5, 3],
+    ],
+    {},
+    {},
+    /^Concat "n": expected tensors \[4,4,any\] but got \[4,4,3\], \[4,5,3\]$/,
+  ],
+  ['ChannelSlice', [[4, 4, 3]], {}, { from: 2, to: 4 }, /^ChannelSlice "n": .* channels 2 to 4 .* but got \[4,4,3\]$/],
+  ['ChannelSlice', [[6]], {}, { from: 2, to: 2 }, /^ChannelSlice "n": .* channels 2 to 2 .* but got \[6\]$/],
+  ['ChannelShuffle', [[4, 4, 9]], {}, { groups: 2 }, /^ChannelShuffle "n": expected channels in 2 groups of one size/],
+  [
+    'Mul',
+    [
+      [4, 4, 3],
+      [1, 1, 4],
+    ],
+    {},
+    {},
+    /^Mul "n": expected a second factor of shape \[4,4,3\] or .* but got \[1,1,4\]$/,
+  ],
+  [
+    'Mul',
+    [
+      [1, 1, 3],
+      [4, 4, 3],
+    ],
+    {},
+    {},
+    /^Mul "n": expected a second factor of shape \[1,1,3\] or .* but got \[4,4,3\]$/,
+  ],
+  ['LayerNorm', [[4, 4, 3]], { shift: [4] }, { epsilon: 0 }, /^LayerNorm "n": expected shift \[3\] but got \[4\]$/],
 ] as const) {
   test(`${op} of ${JSON.stringify(inputs)} ${JSON.stringify(parameters)} is refused`, (t) => {
     const node = { op, name: 'n', inputs: [], parameters: {}, output: 'y', attributes };

@@ -1,7 +1,8 @@
 /** @file A kernel's sample with numbers: drawn, run forward and run backward by the kernel's own float64 loops. */
 import { type ActivationAttributes, hasActivation } from '../../kernels/activation.ts';
 import { kernels, type OpName } from '../../kernels/index.ts';
-import type { BackwardRule, Kernel, KernelSample, NodeShapes, Save, Wants } from '../../kernels/kernel.ts';
+import type { BackwardRule, ForwardMode, Kernel, KernelSample, NodeShapes, Save, Wants } from '../../kernels/kernel.ts';
+import type { SmoothActivationAttributes } from '../../kernels/smooth-activation.ts';
 import { type Attributes, elements, type Node } from '../../runtime/graph/graph.ts';
 import { Random } from '../../runtime/train/random.ts';
 import { normals, parameterValues } from './draws.ts';
@@ -46,11 +47,13 @@ export function drawCase(kernel: Kernel, sample: KernelSample, seed: number, cha
     const parameters = Object.fromEntries(
       roles.map((role) => [role, parameterValues(random, role, sample.parameters[role] ?? [])]),
     );
-    const inputs = sample.inputs.map((shape, index) =>
-      isLabel(kernel, index)
-        ? Float64Array.from({ length: batch }, () => random.integer(0, elements(sample.inputs[0] ?? []) - 1))
-        : normals(random, [batch, ...shape], 'high' in attributes ? 3 : 0, 'high' in attributes ? 4 : 1),
-    );
+    const inputs = sample.inputs.map((shape, index) => {
+      if (isLabel(kernel, index)) {
+        return Float64Array.from({ length: batch }, () => random.integer(0, elements(sample.inputs[0] ?? []) - 1));
+      }
+      if (kernel.op === 'MaxPool') return distinct(random, batch * elements(shape));
+      return normals(random, [batch, ...shape], 'high' in attributes ? 3 : 0, deviation(attributes));
+    });
     const wants: Wants = {
       inputs: sample.inputs.map((_, index) => !isLabel(kernel, index)),
       parameters: new Set(roles.filter((role) => kernel.trainable.includes(role))),
@@ -65,13 +68,36 @@ function isLabel(kernel: Kernel, index: number): boolean {
   return kernel.op === 'SoftmaxCrossEntropy' && index === 1;
 }
 
+/** Numbers around zero in random order, each about twice the margin from every other: a maximum has no rival. */
+function distinct(random: Random, count: number): Float64Array {
+  const order = Array.from({ length: count }, (_, i) => ({ i, key: random.bits() })).sort((a, b) => a.key - b.key);
+  const values = new Float64Array(count);
+  for (const [rank, { i }] of order.entries()) values[i] = (rank - count / 2) * 2 ** -9;
+  return values;
+}
+
+/** Wide enough for both sides of every kink. */
+function deviation(attributes: Attributes): number {
+  if ('high' in attributes) return 4;
+  return 'function' in attributes ? 2 : 1;
+}
+
 function nearestKink(drawn: KernelCase): number {
+  if (drawn.kernel.op === 'Activation') return nearestBend(drawn);
   const { low, high } = drawn.node.attributes as ActivationAttributes;
   if (!('low' in drawn.node.attributes) || !hasActivation({ low, high, derivative: 'exact' })) return Infinity;
   const linear = { ...drawn, node: { ...drawn.node, attributes: { ...drawn.node.attributes, low: null, high: null } } };
   const kinks = [low, high].filter((kink) => kink !== null);
   const distances = [...runForward(linear, []).output].flatMap((a) => kinks.map((kink) => Math.abs(a - kink)));
   return Math.min(...distances);
+}
+
+/** Distance of the inputs from where an activation's derivative jumps. */
+function nearestBend({ node, inputs: [x = new Float64Array()] }: KernelCase): number {
+  const { function: name, alpha, beta } = node.attributes as SmoothActivationAttributes;
+  const bends = { hardSwish: [-3, 3], hardSigmoid: [-beta / alpha, (1 - beta) / alpha], leakyRelu: [0], elu: [0] };
+  const kinks: readonly number[] = Object.entries(bends).find(([key]) => key === name)?.[1] ?? [];
+  return Math.min(...[...x].flatMap((value) => kinks.map((kink) => Math.abs(value - kink))));
 }
 
 export interface ForwardResult {
@@ -86,15 +112,14 @@ export function runForward(
   { inputs = drawn.inputs, parameters = drawn.parameters } = {},
 ): ForwardResult {
   const output = new Float64Array(batch * elements(shapes.output)).fill(Number.NaN);
-  const own = saves.flatMap((save) => (save.kind === 'own' ? [save.name] : []));
-  const saved = Object.fromEntries(own.map((name) => [name, new Float64Array(batch * savedElements(shapes, name))]));
-  kernel.forward({ batch, attributes: node.attributes, shapes, inputs, parameters, output, saved });
+  const own = saves.flatMap((save) => (save.kind === 'own' ? [save] : []));
+  const saved = Object.fromEntries(
+    own.map(({ name, elementsPerImage }) => [name, new Float64Array(batch * elementsPerImage)]),
+  );
+  // Training's own arithmetic, but running statistics stay where they are.
+  const mode: ForwardMode = 'again';
+  kernel.forward({ batch, attributes: node.attributes, shapes, inputs, parameters, mode, output, saved });
   return { output, saved };
-}
-
-/** Elements of what a node keeps of its own: a mask has one for each of the output's, probabilities for the logits'. */
-export function savedElements(shapes: NodeShapes, name: string): number {
-  return elements((name === 'mask' ? shapes.output : shapes.inputs[0]) ?? []);
 }
 
 export interface Gradients {

@@ -57,7 +57,7 @@ export class OnnxBuilder {
     name: string,
     inputs: readonly string[],
     attributes: Readonly<Record<string, AttributeInput>> = {},
-    channels = this.channels(inputs[0] ?? ''),
+    channels = this.channels(inputs.find((input) => this.#channels.has(input)) ?? ''),
   ): string {
     this.nodes.push(makeNode(op, name, inputs, [name], attributes));
     this.#channels.set(name, channels);

@@ -29,6 +29,7 @@ export function referenceForward(graph: Graph, images: ArrayLike<number>, batch:
     // Activations are applied here, so that what goes into them can be seen.
     kernel.forward({
       batch,
+      mode: 'inference',
       attributes: { ...node.attributes, low: null, high: null },
       shapes,
       inputs: node.inputs.map((name) => values.get(name) ?? new Float64Array()),

@@ -8,10 +8,19 @@
 export { affineForward, clipForward } from './affine';
 export { affineBackward, columnSum } from './affine-backward';
 export { affineScaleGradient } from './affine-scale';
+export { averagePoolBackward, averagePoolForward } from './average-pool';
+export { batchNormInput, batchNormSums, columnMoments } from './batch-norm';
+export { copyColumns, gateGradient, multiply, multiplyGate, shuffleChannels } from './channels';
 export { depthwiseForward, depthwiseInputGradient } from './depthwise';
 export { depthwiseWeightGradient } from './depthwise-weight';
 export {
   add, countNonFinite, fill, globalAveragePoolBackward, globalAveragePoolForward, scaleInPlace,
 } from './elementwise';
+export { groupedForward, groupedInputGradient } from './grouped';
+export { groupedWeightGradient } from './grouped-weight';
+export { layerNormBackward, layerNormForward } from './layer-norm';
 export { channelsFirst, channelsLast, col2im, im2col, normalizeImages } from './layout';
+export { maxPoolBackward, maxPoolForward } from './max-pool';
 export { adam, sgd } from './optimizers';
+export { decodeBytes, encodeBytes } from './quantize';
+export { decodeSteps, encodeSteps, smoothBackward, smoothForward } from './smooth';

@@ -4,6 +4,7 @@
  */
 
 import type { OpName } from '../../../kernels/index.ts';
+import type { ForwardMode } from '../../../kernels/kernel.ts';
 import { loadSimd, type SimdKernels } from '../../../kernels/simd/simd.ts';
 import { ExecutionError } from '../../errors.ts';
 import { elements } from '../../graph/graph.ts';
@@ -37,7 +38,7 @@ export class CpuEngine implements Engine {
     const simd: SimdKernels = await loadSimd(arena.memory);
     const machine = { arena, simd, products: await MatrixProducts.create(arena.memory, model.products, plan.threads) };
     for (const { name, category } of plan.buffers) {
-      if (category !== 'frozenWeights' && category !== 'trainableWeights') continue;
+      if (category !== 'frozenWeights' && category !== 'trainableWeights' && category !== 'statistics') continue;
       const values = model.parameters.get(name);
       if (!values) throw new ExecutionError(`the plan wants parameter "${name}", which the model lacks`, { name });
       arena.view(name, 1).set(values);
@@ -68,7 +69,7 @@ export class CpuEngine implements Engine {
     const logits = new Float32Array(input.count * classes);
     for (const [from, n] of parts(input.count, microBatch)) {
       await this.#enter(input, from, n);
-      await this.#run((step) => step.pass === 'forward' && step.output !== values.loss, n);
+      await this.#run((step) => step.pass === 'forward' && step.output !== values.loss, n, 'inference');
       logits.set(this.#machine.arena.view(values.logits, n), from * classes);
     }
     return logits;
@@ -85,11 +86,11 @@ export class CpuEngine implements Engine {
       const entered = performance.now();
       arena.view(plan.values.labels, n).set(labels.subarray(from, from + n));
       arena.view(plan.values.seed, n).fill(1 / input.count);
-      await this.#run((step) => step.pass === 'forward', n);
+      await this.#run(isForward, n, 'training');
       for (const value of arena.view(plan.values.loss, n)) loss += value / input.count;
       correct += countCorrect(arena.view(plan.values.logits, n), labels.subarray(from, from + n));
       if (!Number.isFinite(loss)) throw notFinite(loss);
-      await this.#run((step) => step.pass !== 'forward' && step.pass !== 'prefix', n);
+      await this.#run((step) => !isForward(step) && step.pass !== 'prefix', n, 'again');
       prefixMillis += entered - started;
       suffixMillis += performance.now() - entered;
     }
@@ -124,24 +125,33 @@ export class CpuEngine implements Engine {
     } else throw new ExecutionError('neither images nor features were given');
   }
 
-  async #run(wanted: (step: PlannedStep) => boolean, n: number): Promise<void> {
+  async #run(wanted: (step: PlannedStep) => boolean, n: number, mode: ForwardMode): Promise<void> {
     for (const step of this.plan.steps) {
-      if (wanted(step)) await this.#execute(step, n);
+      if (wanted(step)) await this.#execute(step, n, mode);
     }
   }
 
-  async #execute(step: PlannedStep, n: number): Promise<void> {
-    const operands = bind(step, n, this.#machine.arena);
+  async #execute(step: PlannedStep, n: number, mode: ForwardMode): Promise<void> {
+    const operands = bind(step, n, mode, this.#machine.arena);
+    const { simd } = this.#machine;
     try {
       if (step.pass === 'accumulate') {
         const count = n * elements(step.shapes.output);
-        if (step.op === 'Copy') this.#machine.simd.fill(operands.output, 4 * count);
-        this.#machine.simd.add(operands.output, operands.input(0), operands.output, count);
+        if (step.op === 'Copy') simd.fill(operands.output, 4 * count);
+        simd.add(operands.output, operands.input(0), operands.output, count);
+        return;
+      }
+      if (step.pass === 'compress' || step.pass === 'restore') {
+        const channels = step.shapes.output.at(-1) ?? 1;
+        const pixels = elements(step.shapes.output) / channels;
+        const move = step.pass === 'compress' ? simd.encodeBytes : simd.decodeBytes;
+        move(operands.input(0), operands.output, n, pixels, channels);
         return;
       }
       const op = cpuOps[step.op as OpName];
       // The reverse pass of an op that runs synchronously costs no turn of the event loop.
-      const done = step.pass === 'forward' ? op.forward(operands, this.#machine) : op.backward(operands, this.#machine);
+      const run = step.pass === 'backward' ? op.backward : op.forward;
+      const done = run(operands, this.#machine);
       if (done) await done;
     } catch (cause) {
       const what = `${step.op} "${step.node}" (${step.pass})`;
@@ -184,6 +194,8 @@ export class CpuEngine implements Engine {
     }
   }
 }
+
+const isForward = ({ pass }: PlannedStep): boolean => pass === 'forward' || pass === 'compress';
 
 /** Kingma and Ba 2015; PyTorch's defaults. */
 const ADAM = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 } as const;

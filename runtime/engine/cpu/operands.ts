@@ -1,4 +1,5 @@
 /** @file A planned step with its operands resolved to arena offsets. */
+import type { ForwardMode } from '../../../kernels/kernel.ts';
 import type { SimdKernels } from '../../../kernels/simd/simd.ts';
 import { gradientBuffer, type PlannedStep } from '../../plan/plan.ts';
 import type { Arena } from './arena.ts';
@@ -15,6 +16,8 @@ export interface Machine {
 export interface Operands {
   readonly step: PlannedStep;
   readonly batch: number;
+  /** Which of the three kinds of forward pass; of no meaning in a backward step. */
+  readonly mode: ForwardMode;
   input(index: number): number;
   readonly output: number;
   parameter(role: string): number;
@@ -31,7 +34,7 @@ export interface CpuOp {
   backward(operands: Operands, machine: Machine): void | Promise<void>;
 }
 
-export function bind(step: PlannedStep, batch: number, arena: Arena): Operands {
+export function bind(step: PlannedStep, batch: number, mode: ForwardMode, arena: Arena): Operands {
   const at = (buffer: string | null | undefined): number => (buffer ? arena.use(buffer, batch) : 0);
   const pinned = (names: Readonly<Record<string, string>>, rename = (name: string): string => name) => {
     const offsets = new Map(Object.entries(names).map(([role, name]) => [role, at(rename(name))]));
@@ -42,6 +45,7 @@ export function bind(step: PlannedStep, batch: number, arena: Arena): Operands {
   return {
     step,
     batch,
+    mode,
     input: (index) => inputs[index] ?? 0,
     output: at(step.output),
     parameter: pinned(step.parameters),

@@ -3,7 +3,8 @@
  * of every other engine's tests. It has no arena and runs no prefix: give it features.
  */
 import { kernels, type OpName } from '../../../kernels/index.ts';
-import type { Kernel } from '../../../kernels/kernel.ts';
+import type { ForwardMode, Kernel } from '../../../kernels/kernel.ts';
+import { CODE_GROUP } from '../../autodiff/training-graph.ts';
 import { ExecutionError } from '../../errors.ts';
 import { elements } from '../../graph/graph.ts';
 import { gradientBuffer, optimizerStates, type Plan, type PlannedStep } from '../../plan/plan.ts';
@@ -11,6 +12,32 @@ import type { Engine, EngineInput, EngineStatistics, Preprocessing, StepResult, 
 import { countCorrect, notFinite } from '../outcome.ts';
 
 type Values = Map<string, Float64Array>;
+
+/** Values as 8-bit codes give them back: 256 steps between the least and the largest of an image's 16 channels. */
+export function roundToCodes(x: Float64Array, batch: number, channels: number): Float64Array {
+  const rounded = new Float64Array(x.length);
+  const size = x.length / batch;
+  for (let n = 0; n < batch; n++) {
+    for (let first = 0; first < channels; first += CODE_GROUP) {
+      const last = Math.min(channels, first + CODE_GROUP);
+      let [low, high] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+      const visit = (each: (i: number) => void): void => {
+        for (let row = n * size; row < (n + 1) * size; row += channels) {
+          for (let c = first; c < last; c++) each(row + c);
+        }
+      };
+      visit((i) => {
+        low = Math.min(low, x[i] ?? 0);
+        high = Math.max(high, x[i] ?? 0);
+      });
+      const step = (high - low) / 255;
+      visit((i) => {
+        rounded[i] = low + step * (step > 0 ? Math.floor(((x[i] ?? 0) - low) / step + 0.5) : 0);
+      });
+    }
+  }
+  return rounded;
+}
 
 export class ReferenceEngine implements Engine {
   readonly plan: Plan;
@@ -47,19 +74,21 @@ export class ReferenceEngine implements Engine {
 
   async forward(input: EngineInput): Promise<Float32Array> {
     const values = this.#enter(input, new Int32Array(input.count));
-    this.#runForward(values, input.count);
+    this.#runForward(values, input.count, 'inference');
     return Float32Array.from(values.get(this.plan.values.logits) ?? []);
   }
 
   async gradients(input: EngineInput, labels: Int32Array): Promise<StepResult> {
     for (const [name, gradient] of this.#pinned) if (name.startsWith(gradientBuffer(''))) gradient.fill(0);
     const values = this.#enter(input, labels);
-    this.#runForward(values, input.count);
+    this.#runForward(values, input.count, 'training');
     const losses = values.get(this.plan.values.loss) ?? new Float64Array();
     const loss = losses.reduce((sum, value) => sum + value, 0) / input.count;
     if (!Number.isFinite(loss)) throw notFinite(loss);
     for (const step of this.plan.steps) {
       if (step.pass === 'accumulate') this.#accumulate(step, values, input.count);
+      if (step.pass === 'recompute') this.#forwardStep(step, values, input.count, 'again');
+      if (step.pass === 'restore') this.#restore(step, values);
       if (step.pass === 'backward') this.#backward(step, values, input.count);
     }
     const correct = countCorrect(Float32Array.from(values.get(this.plan.values.logits) ?? []), labels);
@@ -101,28 +130,42 @@ export class ReferenceEngine implements Engine {
     ]);
   }
 
-  #runForward(values: Values, batch: number): void {
-    for (const step of this.plan.steps.filter(({ pass }) => pass === 'forward')) {
-      const output = new Float64Array(batch * elements(step.shapes.output));
-      values.set(step.output ?? '', output);
-      const saved = Object.entries(step.saved).map(([role, name]) => {
-        // A mask has one element for each of the output's, the probabilities one for each of the input's.
-        const array = new Float64Array(
-          batch * elements((role === 'mask' ? step.shapes.output : step.shapes.inputs[0]) ?? []),
-        );
-        values.set(name, array);
-        return [role, array] as const;
-      });
-      this.#kernel(step).forward({
-        batch,
-        attributes: step.attributes,
-        shapes: step.shapes,
-        inputs: step.inputs.map((name) => values.get(name ?? '') ?? new Float64Array()),
-        parameters: this.#parameters(step.parameters),
-        output,
-        saved: Object.fromEntries(saved),
-      });
+  #runForward(values: Values, batch: number, mode: ForwardMode): void {
+    for (const step of this.plan.steps) {
+      if (step.pass === 'forward') this.#forwardStep(step, values, batch, mode);
+      if (step.pass === 'compress' && mode === 'training') this.#compress(step, values, batch);
     }
+  }
+
+  #forwardStep(step: PlannedStep, values: Values, batch: number, mode: ForwardMode): void {
+    const output = new Float64Array(batch * elements(step.shapes.output));
+    values.set(step.output ?? '', output);
+    const saved = Object.entries(step.saved).map(([role, name]) => {
+      const array = new Float64Array(batch * (step.savedElements[role] ?? 0));
+      values.set(name, array);
+      return [role, array] as const;
+    });
+    this.#kernel(step).forward({
+      batch,
+      mode,
+      attributes: step.attributes,
+      shapes: step.shapes,
+      inputs: step.inputs.map((name) => values.get(name ?? '') ?? new Float64Array()),
+      parameters: this.#parameters(step.parameters),
+      output,
+      saved: Object.fromEntries(saved),
+    });
+  }
+
+  /** Here a code is the rounded value itself. */
+  #compress(step: PlannedStep, values: Values, batch: number): void {
+    const channels = step.shapes.output.at(-1) ?? 1;
+    const x = values.get(step.inputs[0] ?? '') ?? new Float64Array();
+    values.set(step.output ?? '', roundToCodes(x, batch, channels));
+  }
+
+  #restore(step: PlannedStep, values: Values): void {
+    values.set(step.output ?? '', (values.get(step.inputs[0] ?? '') ?? new Float64Array()).slice());
   }
 
   #backward(step: PlannedStep, values: Values, batch: number): void {
