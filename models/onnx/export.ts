@@ -6,11 +6,14 @@ import { hasNewHead, requireBase } from '../../runtime/delta/delta.ts';
 import { DeltaError, ModelError } from '../../runtime/errors.ts';
 import { elements, type Graph, shapeOf } from '../../runtime/graph/graph.ts';
 import { firstDropped, HEAD } from '../../runtime/graph/head.ts';
+import { inlined, inlinedNode, requireOneFile } from './external-data.ts';
+import { channelsLastTensors } from './layout.ts';
 import { METADATA } from './metadata.ts';
 import type { ModelFile } from './model-file.ts';
 import { importWithProbes } from './open-model.ts';
-import { ancestors } from './prefix.ts';
+import { ancestors, usedInitializers } from './prefix.ts';
 import {
+  type AttributeProto,
   encodeModel,
   type GraphProto,
   type ModelProto,
@@ -42,8 +45,14 @@ function mergeDelta(file: ModelFile, graph: Graph, delta: Delta): ModelProto {
     const [value] = node.opType === 'Constant' ? node.attribute.flatMap(({ t }) => (t ? [t] : [])) : [];
     if (value) weights.set(node.output[0] ?? '', value);
   }
+  const lists = constantLists(source);
   for (const { name, data } of delta.tensors.values()) {
     if (name === HEAD.weight || name === HEAD.bias) continue;
+    const list = lists.get(name);
+    if (list?.floats.length === data.length) {
+      list.floats = [...data];
+      continue;
+    }
     const tensor = weights.get(name);
     if (!tensor)
       throw new DeltaError(`the delta holds "${name}", which "${file.path}" does not have`, { tensor: name });
@@ -58,11 +67,25 @@ function mergeDelta(file: ModelFile, graph: Graph, delta: Delta): ModelProto {
     setFloatData(tensor, data);
   }
   if (hasNewHead(delta)) replaceHeadNodes(source, graph, delta);
+  requireOneFile(file.path, source);
+  source.initializer = source.initializer.map(inlined);
+  source.node = source.node.map(inlinedNode);
   resizeInput(source, graph);
   setMetadata(proto, METADATA.preprocessing, JSON.stringify(delta.preprocessing));
   setMetadata(proto, METADATA.classes, JSON.stringify(delta.classes));
   setMetadata(proto, METADATA.dropLayers, '');
   return proto;
+}
+
+/** Constant nodes that hold their values as a list, by the tensor they make. */
+function constantLists(source: GraphProto): ReadonlyMap<string, AttributeProto> {
+  const constants = source.node.filter(({ opType }) => opType === 'Constant');
+  return new Map(
+    constants.flatMap(({ output, attribute }) => {
+      const list = attribute.find(({ name }) => name === 'value_floats');
+      return list ? [[output[0] ?? '', list] as const] : [];
+    }),
+  );
 }
 
 /** Everything from the dropped layers upwards gives way to one Gemm; a final softmax and the output's name stay. */
@@ -77,17 +100,20 @@ function replaceHeadNodes(source: GraphProto, graph: Graph, delta: Delta): void 
   const flat = shape.length === 1 ? below : `${HEAD.node}.features`;
   const logits = graph.tail === 'softmax' ? `${HEAD.node}.logits` : output.name;
   const kept = ancestors(source, below);
+  // The weight's features are in channels-first order, as everywhere in ONNX.
+  const last = flat !== below && channelsLastTensors(source).has(below);
+  const first = last ? `${HEAD.node}.first` : below;
   const added: NodeProto[] = [
-    ...(flat === below ? [] : [makeNode('Flatten', `${HEAD.node}.flatten`, [below], [flat], { axis: 1 })]),
+    ...(last ? [makeNode('Transpose', `${HEAD.node}.transpose`, [below], [first], { perm: [0, 3, 1, 2] })] : []),
+    ...(flat === below ? [] : [makeNode('Flatten', `${HEAD.node}.flatten`, [first], [flat], { axis: 1 })]),
     makeNode('Gemm', HEAD.node, [flat, HEAD.weight, HEAD.bias], [logits], { transB: 1 }),
     ...(graph.tail === 'softmax'
       ? [makeNode('Softmax', `${HEAD.node}.softmax`, [logits], [output.name], { axis: 1 })]
       : []),
   ];
-  const used = new Set(kept.flatMap(({ input }) => input));
   source.node = [...kept, ...added];
   source.initializer = [
-    ...source.initializer.filter(({ name }) => used.has(name)),
+    ...usedInitializers(source, kept),
     makeTensor(HEAD.weight, [classes, elements(shape)], weight.data),
     makeTensor(HEAD.bias, [classes], bias.data),
   ];

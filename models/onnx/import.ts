@@ -1,25 +1,26 @@
 /**
  * @file From an ONNX graph to the Graph: constants are resolved, maps become channels-last, every node is read by the rule of
- * its op (operators.ts). What no rule reads stays as an opaque node with the reason, good enough for the frozen part.
+ * its op (operators.ts) or of the pattern it belongs to (composites.ts). What no rule reads stays as an opaque node with the
+ * reason, good enough for the frozen part.
  */
-import { kernelOf } from '../../kernels/index.ts';
 import { EdgeshiftError, ModelError } from '../../runtime/errors.ts';
-import { toGraphLayout } from '../../runtime/graph/axes.ts';
 import { fuseActivations } from '../../runtime/graph/fuse.ts';
-import type { Attributes, Graph, Node, Parameter, Shape } from '../../runtime/graph/graph.ts';
+import type { Graph, Node, Shape } from '../../runtime/graph/graph.ts';
+import { type Composite, composites } from './composites.ts';
+import { Constants } from './constants.ts';
+import { FileIndex } from './file-index.ts';
 import { imageInput } from './image-input.ts';
+import { ImportContext } from './import-context.ts';
+import { channelsLastTensors } from './layout.ts';
 import type { ModelFile } from './model-file.ts';
 import { OnnxNode } from './onnx-node.ts';
 import { operators } from './operators.ts';
-import { declaredDims, type TensorProto, tensorDims } from './proto.ts';
-import { ShapeArithmetic } from './shape-arithmetic.ts';
-import { checkWeights, floatData, integerData, isFloat, isInteger } from './tensor-data.ts';
-
-export { OnnxNode };
+import { findMatch, type Match } from './patterns.ts';
+import { declaredDims, type GraphProto, type NodeProto } from './proto.ts';
 
 export interface ImportResult {
   readonly graph: Graph;
-  /** Tensors above opaque nodes whose shape the file does not tell and a rule would need; probe them and import again. */
+  /** Tensors above opaque nodes whose shape the file does not tell and somebody needs; probe them and import again. */
   readonly unknown: readonly string[];
 }
 
@@ -27,241 +28,161 @@ export interface ImportResult {
  * Reads a model file into a Graph.
  * @param imageSize height and width for the input in pixels; default: the file's own, or 224 where it leaves them open
  * @param probed dims of tensors, batch first, that onnxruntime has told
+ * @throws ModelError
  */
 export function importGraph(
   file: ModelFile,
   imageSize: number | undefined,
   probed: ReadonlyMap<string, readonly number[]> = new Map(),
 ): ImportResult {
-  return new ImportContext(file, imageSize, probed).run();
+  return new Importer(file, imageSize, probed).run();
 }
 
-/** What a rule may ask and do. */
-export class ImportContext {
+class Importer {
   readonly #file: ModelFile;
-  readonly #input: { readonly name: string; readonly shape: Shape };
-  readonly #shapes = new Map<string, Shape>();
+  readonly #source: GraphProto;
+  readonly #input: string;
   readonly #known = new Map<string, readonly (number | null)[]>();
-  readonly #constants = new Map<string, TensorProto>();
-  readonly #renamed = new Map<string, string>();
-  readonly #parameters = new Map<string, Parameter>();
-  readonly #nodes: Node[] = [];
-  readonly #names = new Set<string>();
-  readonly #synthetic = new Set<string>();
-  readonly #arithmetic: ShapeArithmetic;
-  readonly #unknown: string[] = [];
+  readonly #context: ImportContext;
+  readonly #index: FileIndex;
+  readonly #unknown = new Set<string>();
 
   constructor(file: ModelFile, imageSize: number | undefined, probed: ReadonlyMap<string, readonly number[]>) {
     this.#file = file;
-    this.#input = imageInput(file, imageSize);
-    this.#shapes.set(this.#input.name, this.#input.shape);
-    const declared = file.proto.graph?.valueInfo ?? [];
+    this.#source = file.proto.graph as GraphProto;
+    const input = imageInput(file, imageSize);
+    this.#input = input.name;
     // A file's own shapes hold for its own image size only.
-    if (imageSize === undefined) {
-      for (const info of declared) {
-        const dims = declaredDims(info)?.slice(1);
-        if (dims?.every((extent) => typeof extent === 'number')) this.#known.set(info.name, [null, ...dims]);
-      }
+    for (const info of imageSize === undefined ? this.#source.valueInfo : []) {
+      const dims = declaredDims(info)?.slice(1);
+      if (dims?.every((extent) => typeof extent === 'number')) this.#known.set(info.name, [null, ...dims]);
     }
     for (const [name, dims] of probed) this.#known.set(name, dims);
-    for (const tensor of file.proto.graph?.initializer ?? []) this.#constants.set(tensor.name, tensor);
-    this.#arithmetic = new ShapeArithmetic(
-      (name) => this.integers(name),
-      (name) => this.shape(name),
-    );
+    this.#index = new FileIndex(file.path, this.#source);
+    this.#context = new ImportContext(new Constants(this.#source), this.#index, channelsLastTensors(this.#source));
+    this.#context.shapes.set(input.name, input.shape);
   }
 
   run(): ImportResult {
-    const graph = this.#file.proto.graph;
+    const context = this.#context;
     const output = this.#logits();
-    for (const proto of graph?.node ?? []) {
-      const node = new OnnxNode(proto, (name) => this.#resolve(name));
-      if (node.op === 'Constant' && node.tensor('value')) {
-        this.#constants.set(node.output, node.tensor('value') as TensorProto);
-      } else if (!this.#arithmetic.read(node)) {
-        this.#read(node);
-      }
+    const { roots, inner } = this.#findComposites(output.logits);
+    for (const proto of this.#source.node) {
+      const node = new OnnxNode(proto);
+      const root = roots.get(proto);
+      if (root)
+        this.#read(node, [...root.match.tensors.values()], () => root.composite.read(root.match, node, context));
+      else if (!inner.has(proto) && !this.#isConstant(node) && !context.arithmetic.read(node)) this.#readAlone(node);
       if (node.outputs.includes(output.logits)) break;
     }
-    const logits = this.#resolve(output.logits);
+    const logits = context.resolve(output.logits);
+    const nodes = dropDead(context.nodes, logits);
+    for (const { output: tensor } of nodes) if (!context.shapes.has(tensor)) this.#unknown.add(tensor);
+    const { shapes, parameters, synthetic } = context;
     const built: Graph = {
-      name: this.#file.name,
-      input: this.#input.name,
-      output: logits,
-      tail: output.tail,
-      shapes: this.#shapes,
-      parameters: this.#parameters,
-      nodes: dropDead(this.#nodes, logits),
-      synthetic: this.#synthetic,
+      ...{ name: this.#file.name, input: this.#input, output: logits, tail: output.tail },
+      ...{ shapes, parameters: usedBy(nodes, parameters), nodes, synthetic },
     };
-    return { graph: fuseActivations(built), unknown: this.#unknown };
+    return { graph: fuseActivations(built), unknown: [...this.#unknown] };
   }
 
-  /** Shape of an activation of one image, channels last; undefined for constants and unknown shapes. */
-  shape(tensor: string): Shape | undefined {
-    return this.#shapes.get(this.#resolve(tensor));
+  /** Patterns from the output downwards, so that a larger one is found before what it is made of. */
+  #findComposites(logits: string) {
+    const roots = new Map<NodeProto, { readonly composite: Composite; readonly match: Match }>();
+    const inner = new Set<NodeProto>();
+    const place = { index: this.#index, constants: this.#context.constants };
+    for (const proto of this.#source.node.toReversed()) {
+      const [tensor = ''] = proto.output;
+      if (inner.has(proto) || !composites.some(({ ends }) => ends.includes(proto.opType))) continue;
+      for (const composite of composites) {
+        const match = composite.ends.includes(proto.opType) && findMatch(composite.pattern, tensor, place);
+        if (!match || [...match.nodes].some((node) => inner.has(node))) continue;
+        const below = [...match.nodes].filter((node) => node !== proto);
+        if (below.some(({ output }) => output.includes(logits))) continue;
+        roots.set(proto, { composite, match });
+        for (const node of below) inner.add(node);
+        break;
+      }
+    }
+    return { roots, inner };
   }
 
-  /** Dims of a constant; undefined if the tensor is none. */
-  dims(tensor: string): readonly number[] | undefined {
-    const constant = this.#constants.get(this.#resolve(tensor));
-    return constant ? tensorDims(constant) : undefined;
+  #isConstant(node: OnnxNode): boolean {
+    return node.outputs.length > 0 && node.outputs.every((output) => this.#context.constants.has(output));
   }
 
-  floats(tensor: string): Float32Array | undefined {
-    const constant = this.#constants.get(this.#resolve(tensor));
-    return constant && isFloat(constant) ? floatData(constant) : undefined;
-  }
-
-  integers(tensor: string): number[] | undefined {
-    const constant = this.#constants.get(this.#resolve(tensor));
-    return constant && isInteger(constant) ? integerData(constant) : undefined;
-  }
-
-  /** Value of a computed shape; the batch counts as -1. */
-  vector(tensor: string): readonly number[] | undefined {
-    return this.#arithmetic.value(this.#resolve(tensor));
-  }
-
-  /**
-   * Makes a constant a parameter in graph layout.
-   * @param permutation file axis of each graph axis; null: the tensor is a vector whatever axes of extent 1 it has
-   * @returns its name; undefined if it is no constant of that size or another node reads it in another layout
-   */
-  parameter(tensor: string, permutation: readonly number[] | null, shape: Shape): string | undefined {
-    const name = this.#resolve(tensor);
-    const constant = this.#constants.get(name);
-    if (!constant || !isFloat(constant)) return undefined;
-    const dims = tensorDims(constant);
-    const order = permutation ?? dims.map((_, axis) => axis);
-    const count = dims.reduce((product, extent) => product * extent, 1);
-    if (count !== shape.reduce((product, extent) => product * extent, 1) || order.length !== dims.length)
-      return undefined;
-    const known = this.#parameters.get(name);
-    if (known) return String(known.origin.permutation) === String(order) ? name : undefined;
-    checkWeights(constant);
-    const origin = { tensor: name, shape: dims, permutation: order };
-    // Decoded when somebody needs the values: most callers plan, print or export and never do.
-    this.#parameters.set(name, { name, shape, origin, data: () => toGraphLayout(floatData(constant), origin) });
-    return name;
-  }
-
-  /** Adds a node; its output takes the ONNX node's output name. */
-  emit(
-    op: string,
-    from: OnnxNode,
-    inputs: readonly string[],
-    parameters: Readonly<Record<string, string>>,
-    attributes: Attributes,
-    output = from.output,
-    suffix = '',
-  ): undefined {
-    const resolved = inputs.map((input) => this.#resolve(input));
-    const node: Node = {
-      op,
-      name: this.#unique(`${from.name}${suffix}`),
-      inputs: resolved,
-      parameters,
-      output,
-      attributes,
-    };
-    const shapes = Object.fromEntries(
-      Object.entries(parameters).map(([role, name]) => [role, this.#parameters.get(name)?.shape ?? []]),
-    );
-    const inputShapes = resolved.map((input) => this.#shapes.get(input) ?? []);
-    const shape = kernelOf(node)?.shape(node, inputShapes, shapes);
-    if (shape) this.#shapes.set(output, shape);
-    this.#nodes.push(node);
-    return undefined;
-  }
-
-  /** A linear node and, if there is one, its bias as an Affine of its own. */
-  emitWithBias(
-    op: string,
-    from: OnnxNode,
-    inputs: readonly string[],
-    parameters: Readonly<Record<string, string>>,
-    bias: string | null,
-    attributes: Attributes,
-  ): undefined {
-    if (bias === null) return this.emit(op, from, inputs, parameters, attributes);
-    const product = `${from.output} before bias`;
-    this.#synthetic.add(product);
-    this.emit(op, from, inputs, parameters, attributes, product);
-    const noNorm = { epsilon: 0, low: null, high: null, derivative: 'exact' };
-    return this.emit('Affine', from, [product], { shift: bias }, noNorm, from.output, ' bias');
-  }
-
-  /** The node changes nothing: its output is another name of its input. */
-  rename(node: OnnxNode, input: string): undefined {
-    this.#renamed.set(node.output, this.#resolve(input));
-    return undefined;
-  }
-
-  #read(node: OnnxNode): void {
+  #readAlone(node: OnnxNode): void {
     const rule = node.domain === '' ? operators[node.op] : undefined;
-    const inputs = node.inputs.filter((input) => input !== '' && !this.#constants.has(input) && !this.vector(input));
-    const blocked = inputs.filter((input) => !this.#shapes.has(input));
-    if (rule && blocked.length > 0) this.#unknown.push(...blocked);
-    let reason: string | undefined = 'no kernel';
+    this.#read(node, [...node.inputs, ...node.captured], rule && (() => rule(node, this.#context)));
+  }
+
+  /** Reads a node by its rule; what has none or refuses becomes opaque. */
+  #read(node: OnnxNode, tensors: readonly string[], rule: (() => string | undefined) | undefined): void {
+    const context = this.#context;
+    const activations = tensors.filter((tensor) => this.#isActivation(tensor)).map((tensor) => context.resolve(tensor));
+    const inputs = [...new Set(activations)];
+    const blocked = inputs.filter((input) => !context.shapes.has(input));
+    if (rule) for (const input of blocked) this.#unknown.add(input);
+    let reason: string | undefined = rule ? 'the shape of its input is not known' : 'no kernel';
     try {
-      if (rule && blocked.length === 0) reason = rule(node, this);
+      if (rule && blocked.length === 0) reason = rule();
     } catch (error) {
-      if (!(error instanceof EdgeshiftError) || error.code !== 'SHAPE') throw error;
-      throw new ModelError(`model "${this.#file.path}": ${error.message}`, error.facts, { cause: error });
+      if (!(error instanceof EdgeshiftError)) throw error;
+      throw error.code === 'SHAPE' || !error.message.includes(this.#file.path) ? this.#wrapped(error) : error;
     }
     if (reason === undefined) return;
     node.outputs.forEach((output, index) => {
       const shape = this.#opaqueShape(node, inputs, output);
-      if (shape) this.#shapes.set(output, shape);
-      const name = this.#unique(index === 0 ? node.name : `${node.name} output ${index}`);
-      const attributes = { onnxOp: node.op, reason: rule ? (reason ?? '') : 'no kernel' };
-      this.#nodes.push({ op: 'Opaque', name, inputs: [...new Set(inputs)], parameters: {}, output, attributes });
+      if (shape) context.shapes.set(output, shape);
+      const name = context.unique(index === 0 ? node.name : `${node.name} output ${index}`);
+      const attributes = { onnxOp: node.op, reason };
+      context.nodes.push({ op: 'Opaque', name, inputs, parameters: {}, output, attributes });
     });
+  }
+
+  #wrapped(error: EdgeshiftError): EdgeshiftError {
+    // A tensor's fault names the tensor, and begins with it.
+    if (error.message.startsWith('tensor ')) return error;
+    return new ModelError(`model "${this.#file.path}": ${error.message}`, error.facts, { cause: error });
+  }
+
+  /** False for constants, computed shapes, what an If or Loop has inside, and inputs left out. */
+  #isActivation(tensor: string): boolean {
+    const { constants, arithmetic } = this.#context;
+    if (tensor === '' || constants.has(tensor) || arithmetic.value(tensor)) return false;
+    return tensor === this.#input || this.#index.producer(tensor) !== undefined;
   }
 
   /** From the file or a probe; an elementwise op with a constant keeps its input's shape. */
   #opaqueShape(node: OnnxNode, inputs: readonly string[], output: string): Shape | undefined {
     const dims = this.#known.get(output);
-    if (dims?.length === 4) return [dims[2] ?? 0, dims[3] ?? 0, dims[1] ?? 0];
-    if (dims?.length === 2) return [dims[1] ?? 0];
+    if (dims?.length === 4 && !this.#context.isChannelsLast(output)) return [dims[2] ?? 0, dims[3] ?? 0, dims[1] ?? 0];
     if (dims) return dims.slice(1).map((extent) => extent ?? 0);
     const elementwise = ['Sub', 'Mul', 'Div', 'Sigmoid', 'HardSigmoid', 'HardSwish', 'LeakyRelu', 'Tanh', 'Cast'];
-    return elementwise.includes(node.op) && inputs.length === 1 ? this.#shapes.get(inputs[0] ?? '') : undefined;
+    return elementwise.includes(node.op) && inputs.length === 1 ? this.#context.shapes.get(inputs[0] ?? '') : undefined;
   }
 
   /** The last tensor before a final softmax, and whether there is one. */
   #logits(): { logits: string; tail: Graph['tail'] } {
-    const outputs = this.#file.proto.graph?.output ?? [];
+    const outputs = this.#source.output;
     const [first] = outputs;
     if (outputs.length !== 1 || !first) {
       const names = outputs.map(({ name }) => `"${name}"`).join(', ');
       throw new ModelError(
-        `model "${this.#file.path}" has ${outputs.length} outputs (${names}): expected one, the class scores`,
-        {
-          path: this.#file.path,
-        },
+        `model "${this.#file.path}" has ${outputs.length} outputs (${names}): expected one, the class scores\n` +
+          'Hint: export the model in evaluation mode, without auxiliary classifiers',
+        { path: this.#file.path },
       );
     }
     let logits = first.name;
     let tail: Graph['tail'] = 'none';
     for (;;) {
-      const producer = this.#file.proto.graph?.node.find(({ output }) => output.includes(logits));
+      const producer = this.#index.producer(logits);
       if (producer?.opType === 'Softmax') tail = 'softmax';
-      else if (producer?.opType !== 'Identity') return { logits, tail };
+      // The loss is the same with and without a log-softmax.
+      else if (producer?.opType !== 'Identity' && producer?.opType !== 'LogSoftmax') return { logits, tail };
       logits = producer.input[0] ?? logits;
     }
-  }
-
-  #resolve(tensor: string): string {
-    return this.#renamed.get(tensor) ?? tensor;
-  }
-
-  #unique(name: string): string {
-    let unique = name;
-    for (let copy = 2; this.#names.has(unique); copy++) unique = `${name} (${copy})`;
-    this.#names.add(unique);
-    return unique;
   }
 }
 
@@ -274,4 +195,9 @@ function dropDead(nodes: readonly Node[], output: string): Node[] {
     return true;
   });
   return kept.reverse();
+}
+
+function usedBy<T>(nodes: readonly Node[], parameters: ReadonlyMap<string, T>): ReadonlyMap<string, T> {
+  const used = new Set(nodes.flatMap((node) => Object.values(node.parameters)));
+  return new Map([...parameters].filter(([name]) => used.has(name)));
 }

@@ -3,10 +3,11 @@
  * in external data files).
  */
 import { createHash } from 'node:crypto';
-import { open, readFile } from 'node:fs/promises';
-import { basename, dirname, join, normalize } from 'node:path';
+import { readFile } from 'node:fs/promises';
+import { basename } from 'node:path';
 import { ModelError } from '../../runtime/errors.ts';
-import { DataLocation, DataType, decodeModel, type ModelProto, type TensorProto, tensorDims } from './proto.ts';
+import { locateExternal, pieces } from './external-data.ts';
+import { DataLocation, decodeModel, type ModelProto, type TensorProto } from './proto.ts';
 
 /** A model file that has been read. */
 export interface ModelFile {
@@ -22,7 +23,7 @@ export interface ModelFile {
 }
 
 /**
- * Reads and checks an ONNX file; external tensors are loaded into the model.
+ * Reads and checks an ONNX file; data of external tensors stay where they are (external-data.ts), but for their hash.
  * @throws ModelError if it is missing, not ONNX, truncated, or its external data are
  */
 export async function readModelFile(path: string): Promise<ModelFile> {
@@ -31,7 +32,11 @@ export async function readModelFile(path: string): Promise<ModelFile> {
   });
   const proto = decode(path, bytes);
   const hash = createHash('sha256').update(bytes);
-  await loadExternalData(path, proto, hash);
+  const tensors = weightTensors(proto);
+  for (const tensor of tensors) locateExternal(path, tensor);
+  for (const tensor of tensors.filter(({ dataLocation }) => dataLocation === DataLocation.EXTERNAL)) {
+    for (const piece of pieces(tensor)) hash.update(piece);
+  }
   const opset = Number(proto.opsetImport.find(({ domain }) => domain === '' || domain === 'ai.onnx')?.version ?? 0n);
   if (opset < 7 || opset > 25) {
     throw new ModelError(`model "${path}" uses ONNX opset ${opset}: expected 7 to 25`, { path, opset });
@@ -71,62 +76,6 @@ export function weightTensors(proto: ModelProto): TensorProto[] {
     .flatMap(({ attribute }) => attribute.flatMap(({ t }) => (t ? [t] : [])));
   return [...(proto.graph?.initializer ?? []), ...constants];
 }
-
-async function loadExternalData(path: string, proto: ModelProto, hash: { update(data: Uint8Array): unknown }) {
-  for (const tensor of weightTensors(proto)) {
-    if (tensor.dataLocation !== DataLocation.EXTERNAL) continue;
-    const entries = new Map(tensor.externalData.map(({ key, value }) => [key, value]));
-    const location = normalize(entries.get('location') ?? '');
-    if (location === '.' || location.startsWith('..') || location.startsWith('/')) {
-      throw new ModelError(
-        `tensor "${tensor.name}" of "${path}": external data must lie beside the model, found "${entries.get('location')}"`,
-        { path, tensor: tensor.name },
-      );
-    }
-    const elementBytes = bytesPerElement[tensor.dataType] ?? 4;
-    const length = Number(entries.get('length') ?? elementBytes * tensorDims(tensor).reduce((a, b) => a * b, 1));
-    tensor.rawData = await readRange(
-      path,
-      tensor.name,
-      join(dirname(path), location),
-      Number(entries.get('offset') ?? 0),
-      length,
-    );
-    tensor.dataLocation = DataLocation.DEFAULT;
-    tensor.externalData = [];
-    hash.update(tensor.rawData);
-  }
-}
-
-async function readRange(model: string, tensor: string, file: string, offset: number, length: number) {
-  const data = new Uint8Array(length);
-  try {
-    await using handle = await openDisposable(file);
-    const { bytesRead } = await handle.file.read(data, 0, length, offset);
-    if (bytesRead === length) return data;
-    throw new Error(`expected ${length} bytes at ${offset}, found ${bytesRead}`);
-  } catch (cause) {
-    throw new ModelError(
-      `tensor "${tensor}" of "${model}": cannot read its external data from "${file}": ${message(cause)}`,
-      { path: model, tensor, file },
-      { cause },
-    );
-  }
-}
-
-async function openDisposable(path: string) {
-  const file = await open(path);
-  return { file, [Symbol.asyncDispose]: () => file.close() };
-}
-
-const bytesPerElement: Readonly<Record<number, number>> = {
-  [DataType.FLOAT]: 4,
-  [DataType.DOUBLE]: 8,
-  [DataType.FLOAT16]: 2,
-  [DataType.BFLOAT16]: 2,
-  [DataType.INT64]: 8,
-  [DataType.INT32]: 4,
-};
 
 function message(cause: unknown): string {
   return cause instanceof Error ? cause.message : String(cause);

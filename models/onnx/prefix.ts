@@ -1,7 +1,10 @@
 /** @file The frozen part of a model, cut out as an ONNX model of its own. */
 import { type Graph, shapeOf } from '../../runtime/graph/graph.ts';
+import { inlined, inlinedNode, requireOneFile } from './external-data.ts';
 import { imageInput } from './image-input.ts';
+import { channelsLastTensors } from './layout.ts';
 import type { ModelFile } from './model-file.ts';
+import { outerReads } from './onnx-node.ts';
 import {
   encodeModel,
   type GraphProto,
@@ -10,6 +13,7 @@ import {
   makeNode,
   makeValueInfo,
   type NodeProto,
+  type TensorProto,
 } from './proto.ts';
 
 const OUTPUT = 'edgeshift_cut';
@@ -22,12 +26,13 @@ export function extractPrefix(file: ModelFile, graph: Graph, cut: string): Uint8
   if (cut === graph.input) return null;
   const source = file.proto.graph as GraphProto;
   const nodes = ancestors(source, cut);
-  const used = new Set(nodes.flatMap(({ input }) => input));
+  const initializer = usedInitializers(source, nodes);
+  requireOneFile(file.path, { node: nodes, initializer });
   const shape = shapeOf(graph, cut);
   const { name, shape: image } = imageInput(file, shapeOf(graph, graph.input)[0]);
-  // A map leaves the session as the arena wants it; a vector needs nothing but the name.
+  // A map leaves the session as the arena wants it; what lies so already, or is a vector, needs nothing but the name.
   const last =
-    shape.length === 3
+    shape.length === 3 && !channelsLastTensors(source).has(cut)
       ? makeNode('Transpose', OUTPUT, [cut], [OUTPUT], { perm: [0, 2, 3, 1] })
       : makeNode('Identity', OUTPUT, [cut], [OUTPUT]);
   const model = makeModel({
@@ -36,13 +41,19 @@ export function extractPrefix(file: ModelFile, graph: Graph, cut: string): Uint8
     functions: file.proto.functions,
     graph: makeGraph({
       name: 'prefix',
-      node: [...nodes, last],
-      initializer: source.initializer.filter((tensor) => used.has(tensor.name)),
+      node: [...nodes.map(inlinedNode), last],
+      initializer: initializer.map(inlined),
       input: [makeValueInfo(name, ['N', 3, image[0] ?? 0, image[1] ?? 0])],
       output: [makeValueInfo(OUTPUT, ['N', ...shape])],
     }),
   });
   return encodeModel(model);
+}
+
+/** Initializers that the nodes read, in the bodies of If and Loop too. */
+export function usedInitializers(graph: GraphProto, nodes: readonly NodeProto[]): TensorProto[] {
+  const used = new Set(nodes.flatMap((node) => [...node.input, ...outerReads(node)]));
+  return graph.initializer.filter(({ name }) => used.has(name));
 }
 
 /** Nodes the tensor depends on, in the file's order. */
@@ -54,13 +65,4 @@ export function ancestors(graph: GraphProto, tensor: string): NodeProto[] {
     return true;
   });
   return kept.reverse();
-}
-
-/** Tensors that the bodies of If, Loop and Scan read from outside. */
-function outerReads(node: NodeProto): string[] {
-  return node.attribute.flatMap(({ g, graphs }) =>
-    [...(g ? [g] : []), ...graphs].flatMap((body) =>
-      body.node.flatMap((inner) => [...inner.input, ...outerReads(inner)]),
-    ),
-  );
 }

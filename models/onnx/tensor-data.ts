@@ -1,10 +1,15 @@
 /** @file Numbers of a TensorProto, in and out. */
 import { ModelError } from '../../runtime/errors.ts';
-import { DataType, type TensorProto, tensorDims } from './proto.ts';
+import { pieces, rawBytes, rawLength } from './external-data.ts';
+import { DataLocation, DataType, type TensorProto, tensorDims } from './proto.ts';
 
 /** Types whose values can be weights. */
 export function isFloat(tensor: TensorProto): boolean {
-  return [DataType.FLOAT, DataType.DOUBLE, DataType.FLOAT16, DataType.BFLOAT16].includes(tensor.dataType);
+  return isFloatType(tensor.dataType);
+}
+
+export function isFloatType(dataType: number): boolean {
+  return [DataType.FLOAT, DataType.DOUBLE, DataType.FLOAT16, DataType.BFLOAT16].includes(dataType);
 }
 
 /** Types whose values can be a shape or axes. */
@@ -32,33 +37,31 @@ export function floatData(tensor: TensorProto): Float32Array {
 
 /** @throws ModelError if the tensor is shorter than its shape, or a weight is NaN or infinite */
 export function checkWeights(tensor: TensorProto): void {
-  const { rawData, dataType } = tensor;
   const bytes = 4 * tensorDims(tensor).reduce((product, extent) => product * extent, 1);
   // Usual files are looked through where they lie: a float32 is not finite if all bits of its exponent are set.
-  const raw = dataType === DataType.FLOAT && rawData.length === bytes;
-  const bad = raw
-    ? findWord(rawData, (high, low) => (high & 0x7f) === 0x7f && (low & 0x80) !== 0)
-    : floatData(tensor).findIndex((value) => !Number.isFinite(value));
+  const raw = tensor.dataType === DataType.FLOAT && rawLength(tensor) === bytes;
+  const bad = raw ? firstNotFinite(tensor) : floatData(tensor).findIndex((value) => !Number.isFinite(value));
   if (bad < 0) return;
   throw new ModelError(
     `tensor "${tensor.name}": value ${bad} is ${floatData(tensor)[bad]}: weights must be finite numbers`,
-    {
-      tensor: tensor.name,
-      index: bad,
-    },
+    { tensor: tensor.name, index: bad },
   );
 }
 
-/** Index of the first little-endian 4-byte word whose two upper bytes satisfy `test`, or -1. */
-function findWord(bytes: Uint8Array, test: (high: number, low: number) => boolean): number {
-  for (let at = 3; at < bytes.length; at += 4) {
-    if (test(bytes[at] ?? 0, bytes[at - 1] ?? 0)) return (at - 3) / 4;
+/** Index of the first little-endian float32 that is not finite, or -1. */
+function firstNotFinite(tensor: TensorProto): number {
+  let before = 0;
+  for (const bytes of pieces(tensor)) {
+    for (let at = 3; at < bytes.length; at += 4) {
+      if (((bytes[at] ?? 0) & 0x7f) === 0x7f && ((bytes[at - 1] ?? 0) & 0x80) !== 0) return before + (at - 3) / 4;
+    }
+    before += bytes.length / 4;
   }
   return -1;
 }
 
 function decodeFloats(tensor: TensorProto): Float32Array {
-  const raw = tensor.rawData;
+  const raw = rawBytes(tensor);
   switch (tensor.dataType) {
     case DataType.FLOAT:
       return raw.length > 0 ? new Float32Array(copy(raw)) : Float32Array.from(tensor.floatData);
@@ -80,6 +83,8 @@ export function setFloatData(tensor: TensorProto, values: Float32Array): void {
   tensor.floatData = [];
   tensor.doubleData = [];
   tensor.int32Data = [];
+  tensor.dataLocation = DataLocation.DEFAULT;
+  tensor.externalData = [];
   switch (tensor.dataType) {
     case DataType.DOUBLE:
       tensor.rawData = new Uint8Array(Float64Array.from(values).buffer);
@@ -101,7 +106,7 @@ export function setFloatData(tensor: TensorProto, values: Float32Array): void {
 
 /** Values of an integer tensor, such as a shape or axes. */
 export function integerData(tensor: TensorProto): number[] {
-  const { rawData } = tensor;
+  const rawData = rawBytes(tensor);
   if (tensor.dataType === DataType.INT64) {
     const values = rawData.length > 0 ? new BigInt64Array(copy(rawData)) : tensor.int64Data;
     return Array.from(values, Number);
@@ -114,7 +119,9 @@ export function integerData(tensor: TensorProto): number[] {
   });
 }
 
-function words({ rawData, int32Data }: TensorProto): Uint16Array {
+function words(tensor: TensorProto): Uint16Array {
+  const { int32Data } = tensor;
+  const rawData = rawBytes(tensor);
   return rawData.length > 0 ? new Uint16Array(copy(rawData)) : Uint16Array.from(int32Data);
 }
 

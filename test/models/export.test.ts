@@ -9,7 +9,7 @@ import { openModel } from '../../models/onnx/open-model.ts';
 import { DataType, encodeModel, type ModelProto, makeNode } from '../../models/onnx/proto.ts';
 import { floatData, setFloatData } from '../../models/onnx/tensor-data.ts';
 import type { Delta } from '../../runtime/delta/delta.ts';
-import { DeltaError } from '../../runtime/errors.ts';
+import { DeltaError, ModelError } from '../../runtime/errors.ts';
 import { OnnxBuilder, runOnnxruntime } from '../support/onnx-models.ts';
 import { largestDifference, type ShortTraining, type TrainedModel, trainAndExport } from '../support/train-export.ts';
 
@@ -138,7 +138,7 @@ test('a final softmax and the name of the output stay', async (t) => {
 test('frozen layers that only onnxruntime knows stay as they are', async (t) => {
   const b = new OnnxBuilder({ size: 16, seed: 7 });
   const stem = b.relu('stem_relu', b.conv('stem', 'image', 8, { kernel: 3, bias: true }));
-  const pooled = b.node('MaxPool', 'max', [stem], { kernel_shape: [2, 2], strides: [2, 2] });
+  const pooled = b.node('LpPool', 'max', [stem], { kernel_shape: [2, 2], strides: [2, 2] });
   b.head(b.relu('top_relu', b.conv('top', pooled, 12, { bias: true })), 5);
   const { exported: file } = await exported(t, b.model(), { config: { scheme: 'mobiletl', blocks: 1 } });
   t.true(nodesOf(file).includes('max'));
@@ -288,4 +288,57 @@ test('external data files are taken into the exported file', async (t) => {
   const session = await InferenceSession.create(await readFile(trained.exportedPath));
   t.deepEqual(session.outputNames, ['logits'], 'it needs no other file');
   await session.release();
+});
+
+test('a classifier that is a convolution: named with drop it gives way, else the error says how', async (t) => {
+  const b = new OnnxBuilder({ size: 16, seed: 10 });
+  const stem = b.relu('stem_relu', b.conv('stem', 'image', 8, { kernel: 3, stride: 2, bias: true }));
+  const fire = b.relu('fire_relu', b.conv('fire', stem, 6, { bias: true }));
+  const scores = b.relu('scores_relu', b.conv('scores', fire, 5, { bias: true }));
+  b.node('Flatten', 'logits', [b.node('GlobalAveragePool', 'pool', [scores])]);
+  const config = { scheme: 'mobiletl', blocks: 1 } as const;
+  await t.throwsAsync(exported(t, b.model(), { config }), {
+    instanceOf: ModelError,
+    message: /no fully connected layer.*\nHint: name the layers to drop with --drop; the last ones are .*"scores"/,
+  });
+  const { exported: file, delta } = await exported(t, b.model(), { config: { ...config, drop: ['scores'] } });
+  t.deepEqual(delta.drop, ['scores']);
+  t.deepEqual(nodesOf(file).slice(-2), ['edgeshift_head.flatten', 'edgeshift_head']);
+});
+
+test('a head on a map that is channels-last in the file', async (t) => {
+  const b = new OnnxBuilder({ size: 8, seed: 11, opset: 17 });
+  const x = b.node('Transpose', 'last', [b.conv('conv', 'image', 6, { bias: true })], { perm: [0, 2, 3, 1] });
+  const inputs = [x, b.weight('scale', [6], [1, 2, 3, 1, 2, 3]), b.weight('shift', [6], [1, 0, 0, 0, 0, 1])];
+  const norm = b.node('LayerNormalization', 'norm', inputs, { axis: -1 });
+  b.head(b.node('Transpose', 'first', [norm], { perm: [0, 3, 1, 2] }), 4);
+  const { exported: file } = await exported(t, b.model(), { config: { scheme: 'head', drop: ['pool'] } });
+  const added = ['edgeshift_head.transpose', 'edgeshift_head.flatten', 'edgeshift_head'];
+  t.deepEqual(nodesOf(file).slice(-3), added);
+});
+
+test('weights in a list of a Constant node are written back into it', async (t) => {
+  const b = new OnnxBuilder({ size: 8, seed: 12 });
+  b.head(b.add('sum', b.conv('conv', 'image', 3), 'shift'), 2);
+  const constant = makeNode('Constant', 'list', [], ['shift']);
+  constant.attribute = [{ ...makeNode('Constant', '', [], [], { value_floats: 1 }).attribute[0], type: 6 } as never];
+  for (const attribute of constant.attribute) attribute.floats = [1, 2, 3];
+  b.nodes.unshift(constant);
+  const model = b.model();
+  // The list is one value a channel only along the last axis, so the layer lies behind a transposition.
+  const nodes = model.graph?.node ?? [];
+  const at = nodes.findIndex(({ name }) => name === 'sum');
+  const [turned, back] = [makeNode('Transpose', 'last', ['conv'], ['last'], { perm: [0, 2, 3, 1] }), nodes[at]];
+  if (back) back.input = ['last', 'shift'];
+  nodes.splice(at, 0, turned);
+  nodes.splice(at + 2, 0, makeNode('Transpose', 'first', ['sum'], ['first'], { perm: [0, 3, 1, 2] }));
+  for (const node of nodes) if (node.name === 'pool') node.input = ['first'];
+  const path = join(root, 'list.onnx');
+  await writeFile(path, encodeModel(model));
+  const file = await readModelFile(path);
+  const tensors = new Map([['shift', { name: 'shift', shape: [3], data: Float32Array.of(4, 5, 6) }]]);
+  const out = join(root, 'list-out.onnx');
+  await exportModel(file, { ...handMade(file.sha256), imageSize: 8, tensors }, out);
+  const list = (await readModelFile(out)).proto.graph?.node.find(({ name }) => name === 'list');
+  t.deepEqual(list?.attribute[0]?.floats, [4, 5, 6]);
 });

@@ -121,9 +121,9 @@ test('constants that are neither floats nor whole numbers stay with the node tha
 
 test('what no rule reads stays, with its reason', (t) => {
   const b = new OnnxBuilder();
-  const grouped = b.weight('w', [6, 1, 1, 1], new Float32Array(6));
-  let x = b.node('Conv', 'grouped', ['image', grouped], { group: 3 }, 6);
-  x = b.node('Sigmoid', 'sigmoid', [x]);
+  const weight = b.weight('w', [6, 3, 1], new Float32Array(18));
+  let x = b.node('Conv', 'one-dimensional', ['image', weight], {}, 6);
+  x = b.node('Softplus', 'softplus', [x]);
   b.head(b.node('Conv', 'custom', [x, b.weight('v', [4, 6, 1, 1], new Float32Array(24))], {}, 4), 3);
   const last = b.nodes.at(-4);
   if (last) last.domain = 'com.example';
@@ -131,6 +131,6 @@ test('what no rule reads stays, with its reason', (t) => {
   const opaque = graph.nodes
     .filter(({ op }) => op === 'Opaque')
     .map(({ name, attributes }) => [name, attributes.onnxOp, attributes.reason]);
-  t.deepEqual(opaque[0], ['grouped', 'Conv', 'grouped convolution (group 3) has no kernel yet']);
-  t.deepEqual(opaque[1], ['sigmoid', 'Sigmoid', 'no kernel']);
+  t.deepEqual(opaque[0], ['one-dimensional', 'Conv', 'only two-dimensional convolutions of maps']);
+  t.deepEqual(opaque[1], ['softplus', 'Softplus', 'no kernel']);
 });

@@ -1,7 +1,22 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import test from 'ava';
-import { DataType, type ModelProto, makeValueInfo } from '../../models/onnx/proto.ts';
-import { ModelError } from '../../runtime/errors.ts';
-import { importModel, OnnxBuilder, plainNet } from '../support/onnx-models.ts';
+import { importWithProbes, openModel } from '../../models/onnx/open-model.ts';
+import {
+  AttributeType,
+  DataType,
+  encodeModel,
+  type ModelProto,
+  makeGraph,
+  makeNode,
+  makeTensor,
+  makeValueInfo,
+} from '../../models/onnx/proto.ts';
+import { ModelError, UnsupportedOpError } from '../../runtime/errors.ts';
+import { countBlocks } from '../../runtime/scheme/scheme.ts';
+import { importModel, modelFile, OnnxBuilder, plainNet } from '../support/onnx-models.ts';
+import { plan } from '../support/training.ts';
 
 const refusal = (message: RegExp) => ({ instanceOf: ModelError, message });
 
@@ -56,4 +71,88 @@ test('inputs that are not one square RGB image are refused', (t) => {
     [withInput(makeValueInfo('image', ['N', 3, 16, 32])), /expected square images.*\nHint: .*--image-size/],
   ];
   for (const [model, message] of cases) t.throws(() => importModel(model), refusal(message));
+});
+
+test('two tensors of one name are refused with the name', (t) => {
+  const twice = plainNet();
+  twice.weight('conv.weight', [1], [0]);
+  t.throws(
+    () => importModel(twice.model()),
+    refusal(/the name "conv\.weight" stands for an initializer twice: .*\nHint: /),
+  );
+  const outputs = plainNet();
+  const model = outputs.model();
+  model.graph?.node.push(makeNode('Relu', 'other', ['conv'], ['norm']));
+  t.throws(
+    () => importModel(model),
+    refusal(/the name "norm" stands for an output of BatchNormalization "norm" and an output of Relu "other"/),
+  );
+  const both = plainNet();
+  both.weight('relu6', [1], [0]);
+  t.throws(() => importModel(both.model()), refusal(/"relu6" stands for an initializer and an output of Clip "relu6"/));
+});
+
+test('a norm without its statistics is refused with node and role', (t) => {
+  const lost = plainNet();
+  const model = lost.model();
+  if (model.graph) model.graph.initializer = lost.initializers.filter(({ name }) => name !== 'norm.mean');
+  t.throws(
+    () => importModel(model),
+    refusal(/BatchNormalization "norm": its mean is "norm\.mean", which the file does not hold\nHint: /),
+  );
+  const short = plainNet();
+  short.nodes.find(({ opType }) => opType === 'BatchNormalization')?.input.splice(3);
+  t.throws(
+    () => importModel(short.model()),
+    refusal(
+      /^model "tiny\.onnx": BatchNormalization "norm": expected scale, shift, mean and variance, found no mean and no variance/,
+    ),
+  );
+});
+
+/** A convolution, an If whose branches read it, a convolution and the head. */
+function branching(): OnnxBuilder {
+  const b = new OnnxBuilder();
+  const x = b.conv('conv', 'image', 4);
+  const condition = makeTensor('condition', [], Float32Array.of(1));
+  [condition.dataType, condition.rawData] = [DataType.BOOL, Uint8Array.of(1)];
+  b.initializers.push(condition);
+  b.node('If', 'choice', ['condition'], { then_branch: 'Relu', else_branch: 'Tanh' }, 4);
+  for (const attribute of b.nodes.at(-1)?.attribute ?? []) {
+    const [name, op] = [attribute.name, new TextDecoder().decode(attribute.s)];
+    delete (attribute as { s?: Uint8Array }).s;
+    const output = [makeValueInfo(`${name}.y`, ['N', 4, 16, 16])];
+    attribute.g = makeGraph({ name, node: [makeNode(op, `${name}.op`, [x], [`${name}.y`])], output });
+    attribute.type = AttributeType.GRAPH;
+  }
+  b.head(b.relu('relu', b.conv('second', 'choice', 4, { bias: true })), 3);
+  return b;
+}
+
+test('control flow above the cut is refused by op and node; below it onnxruntime runs it', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'edgeshift-onnx-'));
+  const path = join(folder, 'if.onnx');
+  await writeFile(path, encodeModel(branching().model()));
+  const { graph } = await openModel(path);
+  await rm(folder, { recursive: true });
+  const opaque = graph.nodes.find(({ name }) => name === 'choice');
+  t.like(opaque, { op: 'Opaque', inputs: ['conv'], attributes: { onnxOp: 'If', reason: 'no kernel' } });
+  t.deepEqual(graph.shapes.get('choice'), [16, 16, 4]);
+  const blocks = countBlocks(graph);
+  t.throws(() => plan(graph, { blocks }), {
+    instanceOf: UnsupportedOpError,
+    message: /If x1: "choice" \(no kernel\)\nHint: .*fewer/,
+  });
+  t.is(plan(graph, { blocks: 1 }).values.cut, 'choice');
+});
+
+test('a shape that onnxruntime cannot tell either is refused with the tensor', async (t) => {
+  const b = new OnnxBuilder();
+  b.nodes.push(makeNode('Mystery', 'mystery', [b.conv('conv', 'image', 4)], ['secret'], {}, 'com.example'));
+  b.head(b.relu('relu', b.conv('second', 'secret', 4)), 3);
+  const file = modelFile(b.model());
+  await t.throwsAsync(
+    importWithProbes(file, undefined),
+    refusal(/^model "tiny\.onnx": the shape of "secret" and \d tensors above it is not in the file, .*\nHint: /),
+  );
 });

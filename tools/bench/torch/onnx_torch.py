@@ -33,6 +33,8 @@ class Node:
     inputs: tuple[str, ...]
     output: str
     attributes: dict[str, Any]
+    # a Split has further outputs
+    more_outputs: tuple[str, ...] = ()
 
 
 def _attribute(attribute: onnx.AttributeProto) -> Any:
@@ -84,6 +86,7 @@ class OnnxModule(nn.Module):
                 tuple(node.input),
                 node.output[0],
                 {attribute.name: _attribute(attribute) for attribute in node.attribute},
+                tuple(node.output[1:]),
             )
             for node in graph.node
             if node.output[0] not in constants
@@ -173,7 +176,7 @@ class OnnxModule(nn.Module):
         self.output_name = next(name for name in first.inputs if name not in self._known)
         alive, kept = {self.output_name}, []
         for node in reversed(self.nodes):
-            if node.output in alive:
+            if alive & {node.output, *node.more_outputs}:
                 alive.update(node.inputs)
                 kept.append(node)
         self.nodes = kept[::-1]
@@ -214,7 +217,11 @@ class OnnxModule(nn.Module):
             ]
             if self.observer:
                 self.observer(node, inputs)
-            values[node.output] = OPS[node.op](node.attributes, self.opset, *inputs)
+            result = OPS[node.op](node.attributes, self.opset, *inputs)
+            if isinstance(result, tuple):
+                values.update(zip((node.output, *node.more_outputs), result, strict=True))
+            else:
+                values[node.output] = result
             del inputs
             for name in self._dies_at[index]:
                 del values[name]
