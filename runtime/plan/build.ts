@@ -1,25 +1,15 @@
 /** @file From a graph and decisions to a Plan: no search here, one set of decisions gives one plan. */
-import { kernelOf } from '../../kernels/index.ts';
-import { differentiate, type TrainingGraph } from '../autodiff/autodiff.ts';
+import type { TrainingGraph } from '../autodiff/training-graph.ts';
 import type { ErrorFacts } from '../errors.ts';
-import { elements, type Graph, parameterOf, shapeOf } from '../graph/graph.ts';
-import { nodeShapes } from '../graph/node-shapes.ts';
-import { applyScheme, type ParameterGroup, type Scheme, type SchemeOptions } from '../scheme/scheme.ts';
-import { dataBytes, exportBytes, plainStoredBytes, prefixPeakBytes, prefixWeightBytes } from './accounting.ts';
-import { ALIGNMENT, align, layOut } from './layout.ts';
-import { lifetimes, type Storage, workspaceName } from './lifetimes.ts';
-import {
-  type BufferCategory,
-  gradientBuffer,
-  type OptimizerName,
-  optimizerStates,
-  PAGE_BYTES,
-  type ParameterSpan,
-  type Plan,
-  type PlannedBuffer,
-  type PlannedStep,
-  stateBuffer,
-} from './plan.ts';
+import { elements, type Graph, shapeOf } from '../graph/graph.ts';
+import type { Scheme, SchemeOptions } from '../scheme/scheme.ts';
+import { plainStoredBytes } from './accounting.ts';
+import { type Storage, workspaceName } from './lifetimes.ts';
+import type { OptimizerName, Plan, PlannedBuffer, PlannedStep, Rates } from './plan.ts';
+import { PREFIX_BATCH, type Prepared, type PrepareOptions, prepare } from './prepare.ts';
+import type { Savings } from './savings.ts';
+import { measure, type SizeOptions, storageBytes } from './size.ts';
+import { predictTime } from './time.ts';
 
 /** Every decision a plan follows from. */
 export interface Decisions {
@@ -27,51 +17,38 @@ export interface Decisions {
   readonly device: string;
   readonly budgetBytes: number;
   readonly scheme: SchemeOptions;
+  readonly savings: Savings;
   readonly optimizer: OptimizerName;
   readonly labelSmoothing: number;
   readonly batch: number;
   readonly microBatch: number;
-  readonly prefixBatch: number;
   readonly threads: number;
   /** What the process holds before any model is loaded (accounting.ts). */
   readonly baseBytes: number;
+  /** The device's rates, for the predicted time; null: not known. */
+  readonly rates: Rates | null;
 }
 
-/** The part of a plan's making that does not depend on the micro-batch; the search reuses it. */
-export interface Differentiated {
-  readonly scheme: Scheme;
-  readonly training: TrainingGraph;
+export function prepareOptions({ scheme, savings, labelSmoothing, optimizer }: Decisions): PrepareOptions {
+  return { scheme, savings, labelSmoothing, optimizer };
 }
 
-export function prepare(graph: Graph, options: SchemeOptions, labelSmoothing: number): Differentiated {
-  const scheme = applyScheme(graph, options);
-  const nodes = graph.nodes.map((node) =>
-    'derivative' in node.attributes
-      ? { ...node, attributes: { ...node.attributes, derivative: scheme.derivative } }
-      : node,
-  );
-  const training = differentiate({ ...graph, nodes }, new Set(scheme.trains.keys()), { labelSmoothing });
-  return { scheme, training };
+export function sizeOptions({ batch, microBatch, baseBytes, model }: Decisions): SizeOptions {
+  return { batch, microBatch, baseBytes, fileBytes: model.fileBytes };
 }
 
 /** Builds the plan; `fits` says whether the process is predicted to stay inside the budget. */
-export function buildPlan(graph: Graph, prepared: Differentiated, decisions: Decisions): Plan {
-  const { scheme, training } = prepared;
-  const { microBatch, batch, optimizer, prefixBatch } = decisions;
-  const pinned = pinBuffers(graph, scheme, training, optimizer);
-  const image = shapeOf(graph, graph.input);
-  const storages = lifetimes(training, { imageElements: elements(image), prefixBatch });
-  const bytesOf = (storage: Storage): number => storage.bytesPerImage * microBatch + storage.fixedBytes;
-  const layout = layOut(
-    storages.map((storage) => ({ bytes: bytesOf(storage), from: storage.from, to: storage.to })),
-    pinned.end,
-  );
+export function buildPlan(graph: Graph, decisions: Decisions): Plan {
+  const prepared = prepare(graph, prepareOptions(decisions));
+  const { scheme, savings, training, storages, pinned } = prepared;
+  const { microBatch, batch } = decisions;
+  const size = measure(graph, prepared, sizeOptions(decisions));
   const passing = storages.flatMap((storage, i) =>
     storage.values.map(
       (name): PlannedBuffer => ({
         name,
-        offset: layout.offsets[i] ?? 0,
-        bytes: bytesOf(storage),
+        offset: size.layout.offsets[i] ?? 0,
+        bytes: storageBytes(storage, microBatch),
         bytesPerImage: storage.bytesPerImage,
         category: storage.savedBy === null ? 'workspace' : 'saved',
         alive: [storage.from, storage.to],
@@ -79,58 +56,31 @@ export function buildPlan(graph: Graph, prepared: Differentiated, decisions: Dec
       }),
     ),
   );
-  const saved = storages.filter(({ savedBy }) => savedBy !== null);
-  const savedBytes = saved.reduce((sum, storage) => sum + bytesOf(storage), 0);
-  const count = (category: BufferCategory): number =>
-    pinned.buffers.filter((buffer) => buffer.category === category).reduce((sum, { bytes }) => sum + bytes, 0);
-  const { peakBytes } = layout;
-  const arenaBytes = Math.ceil(peakBytes / PAGE_BYTES) * PAGE_BYTES;
-  const onArena = {
-    frozenWeights: count('frozenWeights'),
-    trainableWeights: count('trainableWeights'),
-    gradients: count('gradients'),
-    optimizer: count('optimizer'),
-  };
-  const bytes = {
-    ...onArena,
-    frozenWeights: onArena.frozenWeights + prefixWeightBytes(graph, training.prefix),
-    saved: savedBytes,
-    workspace: arenaBytes - Object.values(onArena).reduce((sum, part) => sum + part, 0) - savedBytes,
-    prefixPeak: prefixPeakBytes(graph, training.prefix, training.cut, prefixBatch),
-    base: decisions.baseBytes + dataBytes(batch, image[0] ?? 0),
-  };
-  const trainingBytes = Object.values(bytes).reduce((sum, part) => sum + part, 0);
-  const exporting = exportBytes(decisions.baseBytes, decisions.model.fileBytes, bytes.trainableWeights);
-  const totalBytes = Math.max(trainingBytes, exporting);
-  const stepFlops = (pass: 'forward' | 'backward'): number =>
-    training.steps
-      .filter((step) => (step.pass === 'forward') === (pass === 'forward'))
-      .reduce((s, { flops }) => s + flops, 0);
+  const { graph: _, trains: __, parts: ___, ...schemeOptions } = scheme;
   return {
     version: 1,
     model: decisions.model,
     device: decisions.device,
     budgetBytes: decisions.budgetBytes,
-    fits: totalBytes <= decisions.budgetBytes,
-    totalBytes,
-    peakBytes,
-    arenaBytes,
-    storedForBackwardBytes: savedBytes,
-    scheme: { name: scheme.name, blocks: scheme.blocks, derivative: scheme.derivative },
+    fits: size.totalBytes <= decisions.budgetBytes,
+    totalBytes: size.totalBytes,
+    peakBytes: size.layout.peakBytes,
+    arenaBytes: size.arenaBytes,
+    storedForBackwardBytes: size.savedBytes,
+    scheme: schemeOptions,
+    savings,
     classes: elements(shapeOf(graph, graph.output)),
     labelSmoothing: decisions.labelSmoothing,
-    optimizer,
+    optimizer: decisions.optimizer,
     batch,
     microBatch,
     threads: decisions.threads,
-    prefix: { cut: training.cut, nodes: training.prefix.length, batch: prefixBatch },
-    trainableParameters: [...scheme.trains.keys()].reduce((s, name) => s + elements(parameterOf(graph, name).shape), 0),
-    bytes: { ...bytes, export: totalBytes - trainingBytes },
-    blocks: plannedBlocks(graph, scheme, saved, bytesOf, microBatch),
-    flops: {
-      forward: batch * (stepFlops('forward') + prefixFlops(graph, training)),
-      backward: batch * stepFlops('backward'),
-    },
+    prefix: { cut: training.cut, nodes: training.prefix.length, batch: PREFIX_BATCH },
+    trainableParameters: prepared.trainableParameters,
+    bytes: size.bytes,
+    blocks: plannedBlocks(prepared, microBatch),
+    flops: plannedFlops(prepared, batch),
+    time: predictTime(graph, prepared, batch, microBatch, decisions.rates),
     values: {
       cut: training.cut,
       logits: training.logits,
@@ -153,62 +103,31 @@ export function budgetFacts(plan: Plan): ErrorFacts {
   };
 }
 
-interface Pinned {
-  readonly buffers: readonly PlannedBuffer[];
-  readonly spans: readonly ParameterSpan[];
-  readonly end: number;
-}
-
-/** Frozen parameters of the suffix, then for each group: parameters, gradients, states, each in the same order. */
-function pinBuffers(graph: Graph, scheme: Scheme, training: TrainingGraph, optimizer: OptimizerName): Pinned {
-  const used = new Set(training.suffix.flatMap(({ parameters }) => Object.values(parameters)));
-  const buffers: PlannedBuffer[] = [];
-  // Byte 0 is never given away, so that a zero offset can stand for "absent" in a kernel's arguments.
-  let end = ALIGNMENT;
-  const place = (name: string, parameter: string, category: BufferCategory): void => {
-    const bytes = 4 * elements(parameterOf(graph, parameter).shape);
-    buffers.push({ name, offset: align(end), bytes, bytesPerImage: 0, category, alive: null, storage: name });
-    end = align(end) + bytes;
-  };
-  for (const name of used) if (!scheme.trains.has(name)) place(name, name, 'frozenWeights');
-  const spans: ParameterSpan[] = [];
-  const groups: ParameterGroup[] = ['weights', 'norms', 'head'];
-  for (const group of groups) {
-    const names = [...scheme.trains].filter(([, of]) => of === group).map(([name]) => name);
-    if (names.length === 0) continue;
-    const run = (category: BufferCategory, rename: (name: string) => string): number => {
-      const from = align(end);
-      for (const name of names) place(rename(name), name, category);
-      return from;
-    };
-    const parameters = run('trainableWeights', (name) => name);
-    const bytes = end - parameters;
-    const gradients = run('gradients', gradientBuffer);
-    const states = Array.from({ length: optimizerStates[optimizer] }, (_, state) =>
-      run('optimizer', (name) => stateBuffer(name, state)),
-    );
-    spans.push({ group, bytes, parameters, gradients, states });
+function plannedFlops({ training, prefixFlops }: Prepared, batch: number): Plan['flops'] {
+  let [forward, backward] = [prefixFlops, 0];
+  for (const { pass, flops } of training.steps) {
+    if (pass === 'forward' || pass === 'compress') forward += flops;
+    else backward += flops;
   }
-  return { buffers, spans, end };
+  return { forward: batch * forward, backward: batch * backward };
 }
 
-function plannedBlocks(
-  graph: Graph,
-  scheme: Scheme,
-  saved: readonly Storage[],
-  bytesOf: (storage: Storage) => number,
-  microBatch: number,
-): Plan['blocks'] {
+function plannedBlocks({ scheme, storages }: Prepared, microBatch: number): Plan['blocks'] {
+  const { graph } = scheme as Scheme;
   const byName = new Map(graph.nodes.map((node) => [node.name, node]));
+  const stored = new Map<string, number>();
+  const add = (storage: Storage): void => {
+    const node = storage.savedBy ?? '';
+    stored.set(node, (stored.get(node) ?? 0) + storageBytes(storage, microBatch));
+  };
+  for (const storage of storages) if (storage.savedBy !== null) add(storage);
   return scheme.parts.map(({ block, trains }) => {
-    const members = new Set(block.nodes);
-    const stored = saved.filter(({ savedBy }) => savedBy !== null && members.has(savedBy));
     const nodes = block.nodes.flatMap((name) => byName.get(name) ?? []);
     return {
       name: block.name,
       role: block.role,
       trains,
-      storedBytes: stored.reduce((sum, storage) => sum + bytesOf(storage), 0),
+      storedBytes: block.nodes.reduce((sum, name) => sum + (stored.get(name) ?? 0), 0),
       plainStoredBytes: microBatch * plainStoredBytes(graph, nodes),
     };
   });
@@ -225,6 +144,7 @@ function plannedSteps(training: TrainingGraph): PlannedStep[] {
     output: training.cut,
     parameters: {},
     saved: {},
+    savedElements: {},
     dOutput: null,
     dInputs: [],
     dParameters: {},
@@ -237,12 +157,4 @@ function plannedSteps(training: TrainingGraph): PlannedStep[] {
     }),
   );
   return [prefix, ...steps];
-}
-
-/** Floating-point operations of the prefix for one image; an op without kernel counts nothing. */
-function prefixFlops(graph: Graph, training: TrainingGraph): number {
-  return training.prefix.reduce(
-    (sum, node) => sum + (kernelOf(node)?.flops(nodeShapes(graph, node), node.attributes) ?? 0),
-    0,
-  );
 }

@@ -3,7 +3,7 @@
  *
  * Step 0 is the frozen prefix, which writes the cut; then come the training graph's steps in order. Times are inclusive.
  */
-import type { TrainingGraph, Value } from '../autodiff/autodiff.ts';
+import type { TrainingGraph, Value } from '../autodiff/training-graph.ts';
 
 /** Memory that one or more values take in turn, such as the output that replaces its input in place. */
 export interface Storage {

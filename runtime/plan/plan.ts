@@ -4,10 +4,20 @@
  */
 
 import type { NodeShapes } from '../../kernels/kernel.ts';
+import type { Pass } from '../autodiff/training-graph.ts';
 import type { Attributes } from '../graph/graph.ts';
-import type { SchemeName } from '../scheme/names.ts';
+import type { SchemeOptions } from '../scheme/scheme.ts';
+import type { Savings } from './savings.ts';
 
-export type BufferCategory = 'frozenWeights' | 'trainableWeights' | 'gradients' | 'optimizer' | 'saved' | 'workspace';
+/** `statistics` are running ones: they change, but have neither gradient nor optimizer state. */
+export type BufferCategory =
+  | 'frozenWeights'
+  | 'trainableWeights'
+  | 'statistics'
+  | 'gradients'
+  | 'optimizer'
+  | 'saved'
+  | 'workspace';
 
 /** A named range of the arena. Values take `bytesPerImage` for each image of the micro-batch, others `bytes`. */
 export interface PlannedBuffer {
@@ -35,7 +45,7 @@ export interface ParameterSpan {
 
 /** One thing the engine does; operands are buffer names. See autodiff's TrainingStep. */
 export interface PlannedStep {
-  readonly pass: 'prefix' | 'forward' | 'backward' | 'accumulate';
+  readonly pass: 'prefix' | Pass;
   readonly op: string;
   readonly node: string;
   readonly attributes: Attributes;
@@ -44,6 +54,8 @@ export interface PlannedStep {
   readonly output: string | null;
   readonly parameters: Readonly<Record<string, string>>;
   readonly saved: Readonly<Record<string, string>>;
+  /** Values of one image in each of `saved`, unpacked. */
+  readonly savedElements: Readonly<Record<string, number>>;
   readonly dOutput: string | null;
   readonly dInputs: readonly (string | null)[];
   readonly dParameters: Readonly<Record<string, string>>;
@@ -65,6 +77,7 @@ export interface PlannedBlock {
 export interface PlannedBytes {
   /** All frozen weights: those on the arena and those inside the prefix session. */
   readonly frozenWeights: number;
+  /** With running statistics that change. */
   readonly trainableWeights: number;
   readonly gradients: number;
   readonly optimizer: number;
@@ -99,7 +112,9 @@ export interface Plan {
   /** The arena's size: the peak in whole pages of 64 KiB. */
   readonly arenaBytes: number;
   readonly storedForBackwardBytes: number;
-  readonly scheme: { readonly name: SchemeName; readonly blocks: number; readonly derivative: 'exact' | 'sign' };
+  readonly scheme: Required<SchemeOptions>;
+  /** How what the backward pass reads is kept. */
+  readonly savings: Savings;
   readonly classes: number;
   readonly labelSmoothing: number;
   readonly optimizer: OptimizerName;
@@ -112,6 +127,8 @@ export interface Plan {
   readonly blocks: readonly PlannedBlock[];
   /** Of one training step over the whole batch; the prefix counts as forward. */
   readonly flops: { readonly forward: number; readonly backward: number };
+  /** Predicted time of one training step over the whole batch; null where the device's rates are not known. */
+  readonly time: PredictedTime | null;
   readonly values: {
     readonly cut: string;
     readonly logits: string;
@@ -122,6 +139,24 @@ export interface Plan {
   readonly spans: readonly ParameterSpan[];
   readonly buffers: readonly PlannedBuffer[];
   readonly steps: readonly PlannedStep[];
+}
+
+/** A prediction from a roofline of two rates, not a measurement. Seconds. */
+export interface PredictedTime {
+  readonly prefixSeconds: number;
+  readonly forwardSeconds: number;
+  readonly backwardSeconds: number;
+  /** The three together. */
+  readonly stepSeconds: number;
+  /** Where the rates come from. */
+  readonly basis: string;
+}
+
+/** A device's rates for the roofline. */
+export interface Rates {
+  readonly flopsPerSecond: number;
+  readonly bytesPerSecond: number;
+  readonly basis: string;
 }
 
 export const optimizerNames = ['sgd', 'adam', 'adamw'] as const;

@@ -1,42 +1,41 @@
 /** @file The search: the plan that trains the most inside the budget, or the news of why none does. */
-import { BudgetError, EdgeshiftError } from '../errors.ts';
+import { BudgetError, EdgeshiftError, UsageError } from '../errors.ts';
 import type { Graph } from '../graph/graph.ts';
-import { type SchemeName, schemeNames } from '../scheme/names.ts';
+import { schemeNames } from '../scheme/names.ts';
 import { countBlocks } from '../scheme/scheme.ts';
 import { processBaseBytes } from './accounting.ts';
-import { budgetFacts, buildPlan, type Decisions, prepare } from './build.ts';
+import { budgetFacts, buildPlan, type Decisions, prepareOptions, sizeOptions } from './build.ts';
 import { bytesText } from './bytes-text.ts';
+import { type Depth, depths, range, type Wishes } from './candidates.ts';
 import { describe } from './describe.ts';
 import type { Plan } from './plan.ts';
+import { type Prepared, prepare } from './prepare.ts';
+import { leastBytes, measure } from './size.ts';
 
 /** What the user asks for; `auto` leaves it to the planner. */
-export interface PlanRequest extends Omit<Decisions, 'scheme' | 'microBatch' | 'prefixBatch' | 'baseBytes'> {
+export interface PlanRequest
+  extends Omit<Decisions, 'scheme' | 'savings' | 'microBatch' | 'baseBytes' | 'rates'>,
+    Wishes {
   /** What the process holds before any model is loaded; default: as measured for this version of Node. */
   readonly baseBytes?: number;
-  readonly scheme: SchemeName;
-  /** Top blocks to train; `auto`: as many as fit. */
-  readonly blocks: number | 'auto';
-  /** Which bit stands for a clipping activation's derivative. */
-  readonly derivative?: 'exact' | 'sign';
-  /** Images per pass, at most `batch`; gradients add up over the passes. `auto`: as many as fit. */
-  readonly microBatch: number | 'auto';
+  /** The device's rates, for predicted times; default: not known. */
+  readonly rates?: Decisions['rates'];
 }
 
 /**
- * Finds the plan: most blocks first, then the largest micro-batch that fits. If nothing fits, the smallest plan for what
- * was asked is returned with `fits: false`.
- *
- * The prefix takes one image at a time: measured, its rate is that of a batch and its peak a fraction.
+ * Finds the plan: the first candidate that fits (candidates.ts has the order). If none does, the smallest plan for what was
+ * asked is returned with `fits: false`.
+ * @throws UsageError for a micro-batch below the batch with batch statistics, UnsupportedOpError
  */
 export function planTraining(graph: Graph, request: PlanRequest): Plan {
-  const depths = request.blocks === 'auto' ? range(countBlocks(graph)) : [request.blocks];
-  let smallest: Plan | undefined;
+  checkStatistics(request);
+  let smallest: Decisions | undefined;
   let refused: unknown;
-  for (const blocks of request.scheme === 'head' ? [0] : depths) {
+  for (const depth of depths(graph, request)) {
     try {
-      const found = planAtDepth(graph, request, blocks);
-      if (found.fits) return found;
-      smallest = found;
+      const found = firstFit(graph, request, depth);
+      if (found) return buildPlan(graph, found);
+      smallest = smallestOf(request, depth);
     } catch (error) {
       // A depth that reaches an op without a backward rule is no candidate; what lies above it may be.
       if (request.blocks !== 'auto' || !(error instanceof EdgeshiftError) || error.code !== 'UNSUPPORTED_OP')
@@ -45,36 +44,81 @@ export function planTraining(graph: Graph, request: PlanRequest): Plan {
     }
   }
   if (!smallest) throw refused;
-  return smallest;
+  return buildPlan(graph, smallest);
 }
 
-function planAtDepth(graph: Graph, request: PlanRequest, blocks: number): Plan {
-  const { scheme, derivative, microBatch, ...rest } = request;
-  const prepared = prepare(graph, { name: scheme, blocks, derivative: derivative ?? 'exact' }, request.labelSmoothing);
-  const sizes = microBatch === 'auto' ? halvings(request.batch) : [Math.min(microBatch, request.batch)];
-  let plan: Plan | undefined;
-  for (const size of sizes) {
-    const decisions = {
-      ...rest,
-      scheme: { name: scheme, blocks, derivative: derivative ?? 'exact' },
-      microBatch: size,
-      prefixBatch: 1,
-      baseBytes: request.baseBytes ?? processBaseBytes(process.versions.node),
-    };
-    plan = buildPlan(graph, prepared, decisions);
-    if (plan.fits) break;
+function checkStatistics({ norms = 'stored', microBatch, batch }: PlanRequest): void {
+  if (norms === 'stored' || microBatch === 'auto' || microBatch >= batch) return;
+  throw new UsageError(
+    `--norms ${norms} needs the whole batch at once: expected --micro-batch ${batch} or auto, found ${microBatch}\n` +
+      'Hint: a smaller --batch, or --norms stored, whose images are independent',
+  );
+}
+
+export function decisions(
+  request: PlanRequest,
+  depth: Pick<Depth, 'scheme'>,
+  savings: Decisions['savings'],
+  microBatch: number,
+): Decisions {
+  const { model, device, budgetBytes, optimizer, labelSmoothing, batch, threads } = request;
+  return {
+    model,
+    device,
+    budgetBytes,
+    optimizer,
+    labelSmoothing,
+    batch,
+    threads,
+    scheme: depth.scheme,
+    savings,
+    microBatch,
+    baseBytes: request.baseBytes ?? processBaseBytes(process.versions.node),
+    rates: request.rates ?? null,
+  };
+}
+
+/** The candidate of a depth that takes the least. */
+function smallestOf(request: PlanRequest, depth: Depth): Decisions {
+  const savings = depth.savings.at(-1);
+  const microBatch = depth.microBatches.at(-1);
+  if (!savings || microBatch === undefined) throw new Error('a depth has no candidates');
+  return decisions(request, depth, savings, microBatch);
+}
+
+function firstFit(graph: Graph, request: PlanRequest, depth: Depth): Decisions | undefined {
+  const budget = request.budgetBytes;
+  const bound = (candidate: Decisions): { prepared: Prepared; least: number } => {
+    const prepared = prepare(graph, prepareOptions(candidate));
+    return { prepared, least: leastBytes(graph, prepared, sizeOptions(candidate)) };
+  };
+  for (const savings of depth.savings) {
+    // The smallest micro-batch bounds all of them.
+    const last = decisions(request, depth, savings, depth.microBatches.at(-1) ?? 1);
+    const { prepared, least } = bound(last);
+    if (least > budget) continue;
+    for (const microBatch of depth.microBatches) {
+      const candidate = decisions(request, depth, savings, microBatch);
+      const options = sizeOptions(candidate);
+      if (leastBytes(graph, prepared, options) > budget) continue;
+      if (measure(graph, prepared, options).totalBytes <= budget) return candidate;
+    }
   }
-  return plan as Plan;
+  return undefined;
 }
 
 /** The plan closest to what was asked that does fit: fewer blocks, then a lighter scheme; undefined if none does. */
 export function nearestFit(graph: Graph, request: PlanRequest): Plan | undefined {
   const lighter = schemeNames.slice(0, schemeNames.indexOf(request.scheme) + 1).reverse();
-  const limit = request.blocks === 'auto' ? countBlocks(graph) : request.blocks;
+  const limit = request.blocks === 'auto' || request.scheme === 'full' ? countBlocks(graph) : request.blocks;
+  const { train: _, ...free } = request;
   for (const scheme of lighter) {
+    if (scheme === 'full') continue;
     for (const blocks of scheme === 'head' ? [0] : range(limit).filter((k) => k > 0)) {
-      const plan = planTraining(graph, { ...request, scheme, blocks, microBatch: 'auto' });
-      if (plan.fits) return plan;
+      const wish = { ...free, scheme, blocks, microBatch: 'auto', save: 'auto', recompute: 'auto' } as const;
+      const [depth] = depths(graph, wish);
+      const found = depth && firstFit(graph, wish, depth);
+      if (found) return buildPlan(graph, found);
     }
   }
   return undefined;
@@ -112,13 +156,4 @@ export function misfitText(plan: Plan, nearest: Plan | undefined): string {
 function largestBuffers(plan: Plan) {
   const storages = new Map(plan.buffers.map(({ storage, name, bytes }) => [storage, { name, bytes }]));
   return [...storages.values()].sort((a, b) => b.bytes - a.bytes).slice(0, 3);
-}
-
-/** n, n-1, ..., 0. */
-function range(n: number): number[] {
-  return Array.from({ length: n + 1 }, (_, i) => n - i);
-}
-
-function halvings(n: number): number[] {
-  return n <= 1 ? [1] : [n, ...halvings(Math.ceil(n / 2))];
 }

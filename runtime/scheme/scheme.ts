@@ -1,27 +1,41 @@
 /**
  * @file What learns. A scheme picks parameters by the role their node gives them inside the trained blocks; it knows no
- * architecture and no tensor by name.
+ * architecture and, unless the user names tensors, no tensor by name.
  */
 import { hasActivation } from '../../kernels/activation.ts';
 import type { AffineAttributes } from '../../kernels/affine.ts';
+import { kernelOf } from '../../kernels/index.ts';
 import { UsageError } from '../errors.ts';
 import { findBlocks } from '../graph/blocks.ts';
-import type { Block, Graph, Node } from '../graph/graph.ts';
-import type { SchemeName } from './names.ts';
+import { type Block, consumers, type Graph, type Node } from '../graph/graph.ts';
+import { HEAD } from '../graph/head.ts';
+import { matcher } from './globs.ts';
+import type { NormStatistics, SchemeName } from './names.ts';
+import { withStatistics } from './norm-statistics.ts';
 
 export interface SchemeOptions {
   readonly name: SchemeName;
-  /** Top blocks that train, 0 to all; the neck goes with them. Ignored by `head`. */
+  /** Top blocks that train, 0 to all; the neck goes with them. Ignored by `head` and `full`. */
   readonly blocks: number;
   /** The bit kept for a clipping activation's derivative; default `exact`. */
   readonly derivative?: 'exact' | 'sign';
+  /** Globs of the tensors that train, in place of the scheme's choice; a new head trains along. Empty: no say. */
+  readonly train?: readonly string[];
+  /** Globs of tensors that do not train whatever the scheme says. */
+  readonly freeze?: readonly string[];
+  /** Statistics of the norms in trained blocks; default `stored`. */
+  readonly norms?: NormStatistics;
+  /** Weight of a batch in the running statistics, above 0 up to 1; default 0.1, PyTorch's. */
+  readonly momentum?: number;
 }
 
-/** Learning-rate groups. */
-export type ParameterGroup = 'head' | 'weights' | 'norms';
+/** Learning-rate groups; `statistics` follow the batches and have no gradient. */
+export type ParameterGroup = 'head' | 'weights' | 'norms' | 'statistics';
 
 /** A scheme applied to a graph. */
 export interface Scheme extends Required<SchemeOptions> {
+  /** The graph with its norms as the statistics ask for. */
+  readonly graph: Graph;
   /** Group of every parameter that trains, in the graph's order. */
   readonly trains: ReadonlyMap<string, ParameterGroup>;
   /** Blocks from input to output with what trains in each. */
@@ -35,46 +49,129 @@ export function countBlocks(graph: Graph): number {
 
 /**
  * Marks what learns.
- * @throws UsageError if there are fewer blocks than asked for.
+ * @throws UsageError if there are fewer blocks than asked for, a glob matches nothing, or nothing is left to train
  */
 export function applyScheme(graph: Graph, options: SchemeOptions): Scheme {
   const blocks = findBlocks(graph);
   const total = blocks.filter(({ role }) => role === 'block').length;
-  const top = options.name === 'head' ? 0 : options.blocks;
+  const top = options.name === 'head' ? 0 : options.name === 'full' ? total : options.blocks;
   if (!Number.isInteger(top) || top < 0 || top > total) {
     throw new UsageError(`--blocks must be a whole number from 0 to ${total} (the blocks of "${graph.name}"): ${top}`);
   }
+  const full = {
+    derivative: 'exact',
+    train: [],
+    freeze: [],
+    norms: 'stored',
+    momentum: 0.1,
+    ...options,
+    blocks: top,
+  } as const;
+  const chosen = chooser(graph, full);
   const byName = new Map(graph.nodes.map((node) => [node.name, node]));
   const trains = new Map<string, ParameterGroup>();
   let below = total - top;
-  const parts = blocks.map((block) => {
+  const parts: MutablePart[] = blocks.map((block) => {
     const active = block.role === 'head' || (top > 0 && (block.role === 'neck' || below-- <= 0));
     const names: string[] = [];
-    for (const nodeName of active ? block.nodes : []) {
+    for (const nodeName of block.nodes) {
       const node = byName.get(nodeName);
-      for (const role of node ? rolesThatTrain(options.name, block, node) : []) {
-        const parameter = node?.parameters[role];
-        if (parameter === undefined || trains.has(parameter)) continue;
-        trains.set(parameter, block.role === 'head' ? 'head' : node?.op === 'Affine' ? 'norms' : 'weights');
+      for (const [role, parameter] of Object.entries(node?.parameters ?? {})) {
+        if (!node || trains.has(parameter) || !chosen(block, active, node, role, parameter)) continue;
+        trains.set(parameter, block.role === 'head' ? 'head' : isAffine(node) ? 'norms' : 'weights');
         names.push(parameter);
       }
     }
     return { block, trains: names };
   });
-  return { name: options.name, blocks: top, derivative: options.derivative ?? 'exact', trains, parts };
+  keepPrefixFrozen(graph, trains, parts);
+  if (trains.size === 0) {
+    throw new UsageError(`nothing of "${graph.name}" trains with these --train and --freeze patterns`);
+  }
+  return { ...full, ...withStatistics(graph, parts, trains, full) };
 }
 
-/** The scheme's whole rule. */
-function rolesThatTrain(scheme: SchemeName, { role }: Block, node: Node): readonly string[] {
-  if (role === 'head') return ['weight', 'scale', 'shift'];
-  const isNorm = node.op === 'Affine';
+interface MutablePart {
+  readonly block: Block;
+  trains: string[];
+}
+
+/**
+ * Exporters let layers share equal tensors. One that a layer of the frozen prefix reads too does not train: the prefix would
+ * go on with the old values, and the exported model would not be the one that was trained.
+ */
+function keepPrefixFrozen(graph: Graph, trains: Map<string, ParameterGroup>, parts: readonly MutablePart[]): void {
+  const first = new Map<string, number>();
+  graph.nodes.forEach(({ parameters }, index) => {
+    for (const name of Object.values(parameters)) if (!first.has(name)) first.set(name, index);
+  });
+  const firstIn = (part: MutablePart): number => {
+    const members = new Set(part.block.nodes);
+    return graph.nodes.findIndex(({ name }) => members.has(name));
+  };
+  // The lowest block with something to train is above the cut as a whole or in part; readers below it are in the prefix.
+  for (;;) {
+    const lowest = parts.find((part) => part.trains.length > 0);
+    const start = lowest ? firstIn(lowest) : graph.nodes.length;
+    const shared = [...trains.keys()].filter((name) => (first.get(name) ?? 0) < start);
+    if (shared.length === 0) return;
+    for (const name of shared) trains.delete(name);
+    for (const part of parts) part.trains = part.trains.filter((name) => trains.has(name));
+  }
+}
+
+type Chooser = (block: Block, active: boolean, node: Node, role: string, parameter: string) => boolean;
+
+/** The scheme's rule with the user's patterns on top. */
+function chooser(graph: Graph, options: Required<SchemeOptions>): Chooser {
+  const internal = new Set(graph.nodes.filter((node) => isActivated(graph, node)).map(({ name }) => name));
+  const hasNorms = graph.nodes.some(isNorm);
+  const wanted = options.train.length > 0 ? matcher(graph, options.train, '--train') : null;
+  const frozen = options.freeze.length > 0 ? matcher(graph, options.freeze, '--freeze') : () => false;
+  const isNewHead = (parameter: string): boolean => parameter === HEAD.weight || parameter === HEAD.bias;
+  return (block, active, node, role, parameter) => {
+    if (!(kernelOf(node)?.trainable ?? []).includes(role) || frozen(parameter)) return false;
+    if (wanted) return wanted(parameter) || isNewHead(parameter);
+    if (block.role === 'head') return true;
+    return active && isTrained(options.name, node, role, internal.has(node.name), hasNorms);
+  };
+}
+
+/** The scheme's whole rule, for a parameter that could train. */
+function isTrained(scheme: SchemeName, node: Node, role: string, internal: boolean, hasNorms: boolean): boolean {
   switch (scheme) {
     case 'head':
-      return [];
+      return false;
     case 'shifts':
-      return isNorm ? ['shift'] : [];
+      return role === 'shift' && isAffine(node) && (isNorm(node) || !hasNorms);
+    case 'bias':
+      return role === 'shift' && isAffine(node);
+    case 'norms':
+      return isAffine(node) && (isNorm(node) || !hasNorms) && role !== 'weight';
     case 'mobiletl':
-      if (!isNorm) return ['weight'];
-      return hasActivation((node as Node<AffineAttributes>).attributes) ? ['shift'] : ['scale', 'shift'];
+      return !isAffine(node) || role === 'shift' || !internal;
+    case 'blocks':
+    case 'full':
+      return true;
   }
+}
+
+const isAffine = ({ op }: Node): boolean => op === 'Affine' || op === 'LayerNorm';
+const isNorm = ({ op, parameters }: Node): boolean =>
+  op === 'LayerNorm' || (op === 'Affine' && parameters.mean !== undefined && parameters.variance !== undefined);
+
+/** True if an activation follows at once, inside the same pass or as the only reader. */
+function isActivated(graph: Graph, node: Node): boolean {
+  if (node.op !== 'Affine') return false;
+  if (hasActivation((node as Node<AffineAttributes>).attributes)) return true;
+  const readers = consumersOf(graph).get(node.output) ?? [];
+  return readers.length === 1 && (readers[0]?.op === 'Activation' || readers[0]?.op === 'Clip');
+}
+
+const readersByGraph = new WeakMap<Graph, ReturnType<typeof consumers>>();
+
+function consumersOf(graph: Graph): ReturnType<typeof consumers> {
+  const known = readersByGraph.get(graph) ?? consumers(graph);
+  readersByGraph.set(graph, known);
+  return known;
 }

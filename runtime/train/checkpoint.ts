@@ -113,8 +113,9 @@ const bufferSizes = (plan: Plan): ReadonlyMap<string, number> =>
 
 function checkpointBuffers(plan: Plan): string[] {
   const trained = plan.buffers.filter(({ category }) => category === 'trainableWeights').map(({ name }) => name);
+  const running = plan.buffers.filter(({ category }) => category === 'statistics').map(({ name }) => name);
   const states = Array.from({ length: optimizerStates[plan.optimizer] }, (_, state) => state);
-  return [...trained, ...trained.flatMap((name) => states.map((state) => stateBuffer(name, state)))];
+  return [...trained, ...running, ...trained.flatMap((name) => states.map((state) => stateBuffer(name, state)))];
 }
 
 async function removeOld(folder: string): Promise<void> {

@@ -4,7 +4,8 @@ import { availableParallelism } from 'node:os';
 import type { Preprocessing } from '../engine/engine.ts';
 import { UsageError } from '../errors.ts';
 import type { OptimizerName } from '../plan/plan.ts';
-import type { SchemeName } from '../scheme/names.ts';
+import type { SaveName } from '../plan/savings.ts';
+import type { NormStatistics, SchemeName } from '../scheme/names.ts';
 import { parseAugment } from './data/augment.ts';
 import type { Fit } from './data/decode.ts';
 import type { ScheduleName } from './schedule.ts';
@@ -24,6 +25,15 @@ export interface TrainConfig {
   readonly scheme: SchemeName;
   readonly blocks: number | 'auto';
   readonly derivative: 'exact' | 'sign';
+  /** Globs of tensors that train in place of the scheme's choice, and of those that do not; empty: no say. */
+  readonly train: readonly string[];
+  readonly freeze: readonly string[];
+  /** Statistics of the norms in trained blocks, and the weight of a batch in running ones, above 0 up to 1. */
+  readonly norms: NormStatistics;
+  readonly normMomentum: number;
+  /** How what the backward pass reads is kept, and whether trained blocks are computed again instead. */
+  readonly save: SaveName;
+  readonly recompute: boolean | 'auto';
   /** Device profile: a name, a path, or `this-machine`. */
   readonly device: string;
   /** Bytes the process may hold; null: the profile's limit. */
@@ -84,6 +94,12 @@ export const defaults: Omit<TrainConfig, 'model' | 'data' | 'run'> = {
   scheme: 'mobiletl',
   blocks: 'auto',
   derivative: 'exact',
+  train: [],
+  freeze: [],
+  norms: 'stored',
+  normMomentum: 0.1,
+  save: 'auto',
+  recompute: 'auto',
   device: 'this-machine',
   budgetBytes: null,
   batch: 32,
@@ -136,6 +152,7 @@ export function resolveConfig(options: TrainOptions): TrainConfig {
     ['checkpointSteps', whole(config.checkpointSteps, 1), 'a whole number from 1', config.checkpointSteps],
     ['patience', whole(config.patience, 0), 'a whole number from 0', config.patience],
     ['warmupSteps', whole(config.warmupSteps, 0), 'a whole number from 0', config.warmupSteps],
+    ['normMomentum', config.normMomentum > 0 && config.normMomentum <= 1, 'above 0 up to 1', config.normMomentum],
     ['seed', Number.isInteger(config.seed), 'a whole number', config.seed],
     ['validation', share(config.validation), 'from 0 to below 1', config.validation],
     ['momentum', share(config.momentum), 'from 0 to below 1', config.momentum],

@@ -1,11 +1,11 @@
 /** @file From a config to a plan: the model opened, its head in place, the device's budget applied. */
 import { loadProfile } from '../../device-profiles/profiles.ts';
+import { rooflineRates } from '../../device-profiles/rates.ts';
 import { type Model, openModel } from '../../models/onnx/open-model.ts';
 import { elements, type Graph, shapeOf } from '../graph/graph.ts';
 import { replaceHead } from '../graph/head.ts';
-import type { Plan } from '../plan/plan.ts';
+import type { BufferCategory, Plan } from '../plan/plan.ts';
 import { type PlanRequest, planTraining } from '../plan/search.ts';
-import { applyScheme } from '../scheme/scheme.ts';
 import type { TrainConfig } from './options.ts';
 
 /** What planning depends on; a training config holds all of it. */
@@ -15,6 +15,12 @@ export type PlanConfig = Pick<
   | 'scheme'
   | 'blocks'
   | 'derivative'
+  | 'train'
+  | 'freeze'
+  | 'norms'
+  | 'normMomentum'
+  | 'save'
+  | 'recompute'
   | 'device'
   | 'budgetBytes'
   | 'batch'
@@ -62,9 +68,16 @@ export async function prepareTraining(config: PlanConfig, classes: number | null
     scheme: config.scheme,
     blocks: config.blocks,
     derivative: config.derivative,
+    train: config.train,
+    freeze: config.freeze,
+    norms: config.norms,
+    momentum: config.normMomentum,
+    save: config.save,
+    recompute: config.recompute,
     batch: config.batch,
     microBatch: config.microBatch,
     threads: config.threads,
+    rates: rooflineRates(profile),
     optimizer: config.optimizer,
     labelSmoothing: config.labelSmoothing,
   };
@@ -73,11 +86,14 @@ export async function prepareTraining(config: PlanConfig, classes: number | null
 
 /** Values of every parameter that a plan's steps read. */
 export function planParameters(graph: Graph, plan: Plan): Map<string, Float32Array> {
-  const pinned = new Set(plan.buffers.filter(({ category }) => category.endsWith('Weights')).map(({ name }) => name));
+  const holding: readonly BufferCategory[] = ['frozenWeights', 'trainableWeights', 'statistics'];
+  const pinned = new Set(plan.buffers.filter(({ category }) => holding.includes(category)).map(({ name }) => name));
   return new Map([...graph.parameters].filter(([name]) => pinned.has(name)).map(([name, { data }]) => [name, data()]));
 }
 
-/** Names of what a plan trains, in the graph's order. */
+/** Names of what a plan changes, running statistics among it, in the graph's order. */
 export function trainedNames(graph: Graph, plan: Plan): readonly string[] {
-  return [...applyScheme(graph, plan.scheme).trains.keys()];
+  const changing: readonly BufferCategory[] = ['trainableWeights', 'statistics'];
+  const names = new Set(plan.buffers.filter(({ category }) => changing.includes(category)).map(({ name }) => name));
+  return [...graph.parameters.keys()].filter((name) => names.has(name));
 }

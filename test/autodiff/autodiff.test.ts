@@ -1,5 +1,6 @@
 import test from 'ava';
-import { differentiate, gradientName, type TrainingGraph } from '../../runtime/autodiff/autodiff.ts';
+import { differentiate } from '../../runtime/autodiff/autodiff.ts';
+import { gradientName, type TrainingGraph } from '../../runtime/autodiff/training-graph.ts';
 import { UnsupportedOpError } from '../../runtime/errors.ts';
 import { GraphBuilder, relu, relu6 } from '../support/graphs.ts';
 

@@ -81,14 +81,14 @@ test('NaN in the weights', async (t) => {
 test('an op above the cut that has no kernel: all of them, with counts and names, before any work', async (t) => {
   const b = new OnnxBuilder({ size: 16 });
   const stem = b.relu('stem_relu', b.conv('stem', 'image', 8, { kernel: 3, bias: true }));
-  const elu = b.node('Elu', 'elu_one', [b.conv('one', stem, 8, { bias: true })]);
-  b.head(b.node('Elu', 'elu_two', [b.conv('two', elu, 8, { bias: true })]), 5);
+  const elu = b.node('Softplus', 'elu_one', [b.conv('one', stem, 8, { bias: true })]);
+  b.head(b.node('Softplus', 'elu_two', [b.conv('two', elu, 8, { bias: true })]), 5);
   const path = await file('elu.onnx', encodeModel(b.model()));
   const error = await refuses(
     t,
     { model: path, flags: ['--blocks', '1'] },
     1,
-    /Elu x2: "elu_one", "elu_two"[\s\S]*Hint: /,
+    /Softplus x2: "elu_one", "elu_two"[\s\S]*Hint: /,
   );
   t.is(error.code, 'UNSUPPORTED_OP');
   const run = join(root, 'elu-head');

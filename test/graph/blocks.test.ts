@@ -112,11 +112,11 @@ test('pre-activation residual blocks with and without projection, as in wide Res
   }
   b.head(b.norm('final', x, relu), 4);
   const graph = b.build();
-  // The projection reads the activated tensor, so the residual branch begins there: the norm before it goes with block 0.
+  // The projection reads the activated tensor, so the residual branch begins there: the norm before it goes with it.
   t.deepEqual(summary(graph), [
     'conv1: conv1',
-    'block0.norm1: block0.norm1 block0.conv1 block0.norm2 block0.conv2 block0.add block1.norm1',
-    'block1.conv1: block1.conv1 block1.norm2 block1.skip block1.conv2 block1.add final',
+    'block0: block0.norm1 block0.conv1 block0.norm2 block0.conv2 block0.add',
+    'block1: block1.norm1 block1.conv1 block1.norm2 block1.skip block1.conv2 block1.add final',
     'fc (head): pool fc logits',
   ]);
   assertPartition(t, graph);

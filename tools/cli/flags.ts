@@ -21,7 +21,7 @@ export function addDataOptions(command: Command): Command {
 
 export function addPlanOptions(command: Command): Command {
   return command
-    .option('--scheme <name>', 'what learns: head, shifts or mobiletl')
+    .option('--scheme <name>', 'what learns: head, shifts, bias, norms, mobiletl, blocks or full')
     .option('--blocks <k>', 'top blocks that learn, or auto: as many as fit')
     .option('--device <name>', 'device profile: a name, a path, or this-machine')
     .option('--budget <size>', "memory cap of the whole process, such as 256MiB (default: the device's)")
@@ -30,6 +30,13 @@ export function addPlanOptions(command: Command): Command {
     .option('--optimizer <name>', 'sgd, adam or adamw')
     .option('--threads <n>', 'threads')
     .option('--label-smoothing <s>', 'probability spread over all classes')
+    .option('--train <globs>', "tensors that learn in place of the scheme's choice, such as 'features.1[5-7].*'")
+    .option('--freeze <globs>', 'tensors that do not learn')
+    .option('--norms <statistics>', 'of the norms in trained blocks: stored, batch or moving')
+    .option('--norm-momentum <m>', "weight of a batch in the norms' running statistics (default: 0.1)")
+    .option('--save <how>', 'what is kept for the backward pass: mask, 2bit, 3bit, 4bit, 8bit, float or auto')
+    .option('--recompute', 'compute trained blocks again instead of keeping their insides (default: if it must be)')
+    .option('--no-recompute', 'never do that')
     .option('--derivative <bit>', 'bit kept of a clipped activation: exact or sign')
     .option('--head <how>', 'auto, new or keep')
     .option(

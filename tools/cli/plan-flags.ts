@@ -3,7 +3,8 @@ import { preprocessingNamed } from '../../models/onnx/preprocessing.ts';
 import { UsageError } from '../../runtime/errors.ts';
 import { parseBytes } from '../../runtime/plan/bytes-text.ts';
 import { optimizerNames } from '../../runtime/plan/plan.ts';
-import { schemeNames } from '../../runtime/scheme/names.ts';
+import { saveNames } from '../../runtime/plan/savings.ts';
+import { normStatistics, schemeNames } from '../../runtime/scheme/names.ts';
 import { defaults, type TrainOptions } from '../../runtime/train/options.ts';
 import { scheduleNames } from '../../runtime/train/schedule.ts';
 import { choiceFlag, type Flags, given, listFlag, numberFlag, numberOrAuto, textFlag } from './flags.ts';
@@ -16,6 +17,12 @@ export function planOptions(flags: Flags): Partial<TrainOptions> {
     scheme: choiceFlag(flags, 'scheme', schemeNames),
     blocks: numberOrAuto(flags, 'blocks'),
     derivative: choiceFlag(flags, 'derivative', ['exact', 'sign'] as const),
+    train: listFlag(flags, 'train'),
+    freeze: listFlag(flags, 'freeze'),
+    norms: choiceFlag(flags, 'norms', normStatistics),
+    normMomentum: numberFlag(flags, 'normMomentum'),
+    save: choiceFlag(flags, 'save', saveNames),
+    recompute: flags.recompute as boolean | undefined,
     device: textFlag(flags, 'device'),
     budgetBytes: budget === undefined ? undefined : parseBytes('--budget', budget),
     batch: numberFlag(flags, 'batch'),

@@ -1,0 +1,63 @@
+/** @file What each node above the cut is asked for: which gradients are wanted of it and what it keeps for them. */
+import { kernelOf } from '../../kernels/index.ts';
+import type { Kernel, NodeShapes, Save, Wants } from '../../kernels/kernel.ts';
+import { UnsupportedOpError } from '../errors.ts';
+import type { Graph, Node } from '../graph/graph.ts';
+import { nodeShapes } from '../graph/node-shapes.ts';
+
+export interface NodePlan {
+  readonly node: Node;
+  readonly kernel: Kernel;
+  readonly shapes: NodeShapes;
+  readonly wants: Wants;
+  /** True if some gradient is wanted of it. */
+  readonly onPath: boolean;
+  readonly saves: readonly Save[];
+}
+
+/**
+ * Marks the path from the trained parameters to the loss.
+ * @throws UnsupportedOpError naming every op that has no kernel or no backward rule
+ */
+export function planNodes(graph: Graph, suffix: readonly Node[], trains: ReadonlySet<string>): NodePlan[] {
+  const needsGradient = new Set<string>();
+  const unsupported = new Map<string, { nodes: string[]; reason: string }>();
+  const plans = suffix.map((node): NodePlan | null => {
+    const kernel = kernelOf(node);
+    const parameters = new Set(
+      Object.entries(node.parameters).flatMap(([role, name]) => (trains.has(name) ? [role] : [])),
+    );
+    const trained = [...parameters].filter((role) => !kernel?.running?.includes(role));
+    const wants: Wants = {
+      inputs: node.inputs.map((input) => needsGradient.has(input)),
+      parameters: new Set(trained),
+    };
+    const onPath = wants.inputs.some(Boolean) || trained.length > 0;
+    const reason = refusal(node, kernel, onPath, wants.parameters);
+    if (!kernel || reason) {
+      const op = String(node.attributes.onnxOp ?? node.op);
+      const entry = unsupported.get(op) ?? { nodes: [], reason: reason ?? 'no kernel' };
+      unsupported.set(op, { ...entry, nodes: [...entry.nodes, node.name] });
+      return null;
+    }
+    if (onPath) needsGradient.add(node.output);
+    const shapes = nodeShapes(graph, node);
+    const saves = onPath && !('none' in kernel.backward) ? kernel.backward.saves(node, shapes, wants) : [];
+    return { node, kernel, shapes, wants, onPath, saves };
+  });
+  if (unsupported.size > 0) {
+    throw new UnsupportedOpError(
+      `model "${graph.name}" cannot be trained that far down: these ops lie above the cut`,
+      [...unsupported].map(([op, { nodes, reason }]) => ({ op, nodes, reason })),
+      'train fewer blocks (--blocks), so that they fall into the frozen part, which onnxruntime runs',
+    );
+  }
+  return plans.filter((plan) => plan !== null);
+}
+
+function refusal(node: Node, kernel: Kernel | undefined, onPath: boolean, trained: ReadonlySet<string>): string | null {
+  if (!kernel) return String(node.attributes.reason ?? 'no kernel');
+  if (onPath && 'none' in kernel.backward) return kernel.backward.none;
+  const fixed = [...trained].filter((role) => !kernel.trainable.includes(role));
+  return fixed.length > 0 ? `its ${fixed.join(', ')} cannot be trained` : null;
+}

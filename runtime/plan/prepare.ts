@@ -1,0 +1,81 @@
+/** @file The part of a plan's making that does not depend on the micro-batch, remembered for each graph. */
+import { kernelOf } from '../../kernels/index.ts';
+import { differentiate } from '../autodiff/autodiff.ts';
+import type { TrainingGraph } from '../autodiff/training-graph.ts';
+import { elements, type Graph, parameterOf, shapeOf } from '../graph/graph.ts';
+import { nodeShapes } from '../graph/node-shapes.ts';
+import { applyScheme, type Scheme, type SchemeOptions } from '../scheme/scheme.ts';
+import { prefixPeakBytes, prefixWeightBytes } from './accounting.ts';
+import { lifetimes, type Storage } from './lifetimes.ts';
+import { type PinnedBuffers, pinBuffers } from './pinned.ts';
+import type { OptimizerName } from './plan.ts';
+import { type Savings, withSavings } from './savings.ts';
+
+export interface Prepared {
+  readonly scheme: Scheme;
+  readonly savings: Savings;
+  readonly training: TrainingGraph;
+  readonly storages: readonly Storage[];
+  readonly pinned: PinnedBuffers;
+  readonly prefixWeightBytes: number;
+  /** Of one image. */
+  readonly prefixPeakBytes: number;
+  /** Floating-point operations of the prefix for one image. */
+  readonly prefixFlops: number;
+  readonly trainableParameters: number;
+}
+
+export interface PrepareOptions {
+  readonly scheme: SchemeOptions;
+  readonly savings: Savings;
+  readonly labelSmoothing: number;
+  readonly optimizer: OptimizerName;
+}
+
+/** The prefix takes one image at a time: measured, its rate is that of a batch and its peak a fraction. */
+export const PREFIX_BATCH = 1;
+
+const prepared = new WeakMap<Graph, Map<string, Prepared>>();
+/** Candidates remembered of one graph; a search looks at a few hundred at the most. */
+const REMEMBERED = 512;
+
+/** Applies the scheme, differentiates, and finds lifetimes. The same options on the same graph are worked out once. */
+export function prepare(graph: Graph, options: PrepareOptions): Prepared {
+  const known = prepared.get(graph) ?? new Map<string, Prepared>();
+  prepared.set(graph, known);
+  const key = JSON.stringify(options);
+  const found = known.get(key) ?? compute(graph, options);
+  if (known.size >= REMEMBERED) known.clear();
+  known.set(key, found);
+  return found;
+}
+
+function compute(graph: Graph, { scheme: options, savings, labelSmoothing, optimizer }: PrepareOptions): Prepared {
+  const scheme = applyScheme(graph, options);
+  const nodes = scheme.graph.nodes.map((node) => withSavings(node, savings, scheme.derivative));
+  const trained = scheme.parts.filter(({ block, trains }) => block.role !== 'head' && trains.length > 0);
+  const training = differentiate({ ...scheme.graph, nodes }, new Set(scheme.trains.keys()), {
+    labelSmoothing,
+    kept: savings.tensors,
+    recompute: savings.recompute ? trained.map(({ block }) => block.nodes) : [],
+    blocks: scheme.parts.map(({ block }) => block),
+  });
+  const { prefix, cut } = training;
+  const imageElements = elements(shapeOf(graph, graph.input));
+  return {
+    scheme,
+    savings,
+    training,
+    storages: lifetimes(training, { imageElements, prefixBatch: PREFIX_BATCH }),
+    pinned: pinBuffers(graph, scheme, training, optimizer),
+    prefixWeightBytes: prefixWeightBytes(graph, prefix),
+    prefixPeakBytes: prefixPeakBytes(graph, prefix, cut, PREFIX_BATCH),
+    prefixFlops: prefix.reduce(
+      (sum, node) => sum + (kernelOf(node)?.flops(nodeShapes(graph, node), node.attributes) ?? 0),
+      0,
+    ),
+    trainableParameters: [...scheme.trains]
+      .filter(([, group]) => group !== 'statistics')
+      .reduce((sum, [name]) => sum + elements(parameterOf(graph, name).shape), 0),
+  };
+}

@@ -1,0 +1,82 @@
+/** @file How large a candidate is: cheap bounds first, the exact layout last. */
+import type { Graph } from '../graph/graph.ts';
+import { shapeOf } from '../graph/graph.ts';
+import { dataBytes, exportBytes } from './accounting.ts';
+import { align, type Layout, layOut } from './layout.ts';
+import type { Storage } from './lifetimes.ts';
+import { PAGE_BYTES, type PlannedBytes } from './plan.ts';
+import { PREFIX_BATCH, type Prepared } from './prepare.ts';
+
+/** What a size depends on besides the prepared candidate. */
+export interface SizeOptions {
+  readonly batch: number;
+  readonly microBatch: number;
+  /** What the process holds before any model is loaded (accounting.ts). */
+  readonly baseBytes: number;
+  /** Size of the ONNX file. */
+  readonly fileBytes: number;
+}
+
+export interface Size {
+  readonly layout: Layout;
+  readonly arenaBytes: number;
+  readonly savedBytes: number;
+  readonly totalBytes: number;
+  readonly bytes: PlannedBytes;
+}
+
+export const storageBytes = ({ bytesPerImage, fixedBytes }: Storage, microBatch: number): number =>
+  bytesPerImage * microBatch + fixedBytes;
+
+/** The exact size. */
+export function measure(graph: Graph, prepared: Prepared, options: SizeOptions): Size {
+  const { storages, pinned } = prepared;
+  const { microBatch, baseBytes } = options;
+  const layout = layOut(
+    storages.map((storage) => ({ bytes: storageBytes(storage, microBatch), from: storage.from, to: storage.to })),
+    pinned.end,
+  );
+  const arenaBytes = Math.ceil(layout.peakBytes / PAGE_BYTES) * PAGE_BYTES;
+  const savedBytes = storages
+    .filter(({ savedBy }) => savedBy !== null)
+    .reduce((sum, storage) => sum + storageBytes(storage, microBatch), 0);
+  const onArena = pinned.bytes;
+  const bytes = {
+    ...onArena,
+    frozenWeights: onArena.frozenWeights + prepared.prefixWeightBytes,
+    saved: savedBytes,
+    workspace: arenaBytes - Object.values(onArena).reduce((sum, part) => sum + part, 0) - savedBytes,
+    prefixPeak: prepared.prefixPeakBytes * PREFIX_BATCH,
+    base: outside(graph, options),
+  };
+  const training = Object.values(bytes).reduce((sum, part) => sum + part, 0);
+  const exporting = exportBytes(baseBytes, options.fileBytes, bytes.trainableWeights);
+  const totalBytes = Math.max(training, exporting);
+  return { layout, arenaBytes, savedBytes, totalBytes, bytes: { ...bytes, export: totalBytes - training } };
+}
+
+const outside = (graph: Graph, { batch, baseBytes }: SizeOptions): number =>
+  baseBytes + dataBytes(batch, shapeOf(graph, graph.input)[0] ?? 0);
+
+/**
+ * A bound that the exact size never lies below: whatever is alive at one time needs that much, however it is placed.
+ * Linear in the number of steps, where the layout is quadratic.
+ */
+export function leastBytes(graph: Graph, prepared: Prepared, options: SizeOptions): number {
+  const { storages, pinned } = prepared;
+  const changes = new Map<number, number>();
+  for (const storage of storages) {
+    const bytes = storageBytes(storage, options.microBatch);
+    changes.set(storage.from, (changes.get(storage.from) ?? 0) + bytes);
+    changes.set(storage.to + 1, (changes.get(storage.to + 1) ?? 0) - bytes);
+  }
+  let [alive, peak] = [0, 0];
+  for (const time of [...changes.keys()].sort((a, b) => a - b)) {
+    alive += changes.get(time) ?? 0;
+    peak = Math.max(peak, alive);
+  }
+  const arena = align(pinned.end) + peak;
+  const training = outside(graph, options) + arena + prepared.prefixWeightBytes + prepared.prefixPeakBytes;
+  const exporting = exportBytes(options.baseBytes, options.fileBytes, pinned.bytes.trainableWeights);
+  return Math.max(training, exporting);
+}
