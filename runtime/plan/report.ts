@@ -18,6 +18,7 @@ export function planReport(plan: Plan): string {
   return [
     `Plan for ${plan.model.name} at ${plan.model.imageSize} px on ${plan.device}`,
     `  ${describe(plan)} --optimizer ${plan.optimizer}, ${plan.classes} classes`,
+    `  kept for backward: ${keptText(plan)}`,
     `  frozen: ${prefix.nodes} nodes up to ${prefix.cut}; trained: ${plan.trainableParameters} parameters`,
     '',
     `Stored for backward: ${bytesText(plan.storedForBackwardBytes)}`,
@@ -44,6 +45,28 @@ export function planReport(plan: Plan): string {
     '',
     `One step of ${plan.batch}: ${(plan.flops.forward / 1e9).toFixed(2)} GFLOP forward, ` +
       `${(plan.flops.backward / 1e9).toFixed(2)} GFLOP backward`,
+    timeText(plan),
     '',
   ].join('\n');
+}
+
+function keptText({ savings }: Plan): string {
+  const { activations, tensors, recompute } = savings;
+  const parts = [
+    tensors === 'float' ? 'float tensors' : '8-bit codes of tensors',
+    'one bit of clipping activations',
+    activations === 'float' ? '' : `${activations} codes of smooth ones`,
+    recompute ? 'insides of trained blocks computed again' : '',
+  ];
+  return parts.filter((part) => part !== '').join(', ');
+}
+
+function timeText({ time }: Plan): string {
+  if (!time) return "Predicted time: the device's rates are not known; `devices calibrate` measures them";
+  const { stepSeconds, prefixSeconds, forwardSeconds, backwardSeconds, basis } = time;
+  const millis = (seconds: number): string => `${(1000 * seconds).toFixed(0)} ms`;
+  return (
+    `Predicted time: ${millis(stepSeconds)} (prefix ${millis(prefixSeconds)}, forward ${millis(forwardSeconds)}, ` +
+    `backward ${millis(backwardSeconds)}); a prediction from a roofline, ${basis}`
+  );
 }

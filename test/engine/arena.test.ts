@@ -6,7 +6,9 @@ import { Arena } from '../../runtime/engine/cpu/arena.ts';
 import { ExecutionError } from '../../runtime/errors.ts';
 import type { Graph } from '../../runtime/graph/graph.ts';
 import { optimizerNames, PAGE_BYTES, type Plan } from '../../runtime/plan/plan.ts';
+import { saveNames } from '../../runtime/plan/savings.ts';
 import type { PlanRequest } from '../../runtime/plan/search.ts';
+import { normStatistics, schemeNames } from '../../runtime/scheme/names.ts';
 import { countBlocks } from '../../runtime/scheme/scheme.ts';
 import { captureMemories } from '../support/captured-memory.ts';
 import { cyclicLabels, randomImages } from '../support/draws.ts';
@@ -64,6 +66,8 @@ for (const [size, changes] of [
   [32, { scheme: 'mobiletl', blocks: 17, batch: 5, microBatch: 2 }],
   [64, { scheme: 'mobiletl', blocks: 5, batch: 2, microBatch: 1, optimizer: 'adamw' }],
   [64, { scheme: 'shifts', blocks: 9, batch: 2, microBatch: 2, derivative: 'sign' }],
+  [64, { scheme: 'blocks', blocks: 6, batch: 3, microBatch: 2, save: '8bit', recompute: true }],
+  [64, { scheme: 'full', batch: 2, microBatch: 2, norms: 'batch', recompute: true, save: 'float' }],
 ] as const) {
   const title = Object.entries(changes).map(([key, value]) => `${key}=${value}`);
   test.serial(
@@ -79,20 +83,24 @@ test.serial(
   async (t) => {
     const decided = fc.record({
       net: netSpec,
-      scheme: fc.constantFrom('head', 'shifts', 'mobiletl'),
+      scheme: fc.constantFrom(...schemeNames),
+      save: fc.constantFrom(...saveNames.filter((name) => name !== 'auto')),
+      recompute: fc.boolean(),
+      norms: fc.constantFrom(...normStatistics),
       depth: fc.constantFrom(0.5, 1),
       optimizer: fc.constantFrom(...optimizerNames),
       batch: fc.integer({ min: 1, max: 5 }),
       microBatch: fc.integer({ min: 1, max: 5 }),
     });
     await fc.assert(
-      fc.asyncProperty(decided, async ({ net, depth, ...changes }) => {
+      fc.asyncProperty(decided, async ({ net, depth, ...drawn }) => {
+        const changes = drawn.norms === 'stored' ? drawn : { ...drawn, microBatch: drawn.batch };
         const file = buildNet(net);
         const { graph } = importGraph(file, undefined);
         const found = await faults(graph, file, { ...changes, blocks: Math.round(depth * countBlocks(graph)) });
         if (found !== '') throw new Error(found);
       }),
-      { numRuns: 60 },
+      { numRuns: 200 },
     );
     t.pass();
   },

@@ -6,11 +6,10 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { fillWeights, readWeightless } from '../../models/networks/networks.ts';
 import { exportModel } from '../../models/onnx/export.ts';
 import type { ModelFile } from '../../models/onnx/model-file.ts';
 import { extractPrefix } from '../../models/onnx/prefix.ts';
-import { encodeModel, makeValueInfo } from '../../models/onnx/proto.ts';
+import { encodeModel } from '../../models/onnx/proto.ts';
 import { applyDelta, type Delta } from '../../runtime/delta/delta.ts';
 import { toFileLayout } from '../../runtime/graph/axes.ts';
 import { borders } from '../../runtime/graph/borders.ts';
@@ -18,27 +17,14 @@ import type { Graph } from '../../runtime/graph/graph.ts';
 import { Random } from '../../runtime/train/random.ts';
 import { assertRelativeL2 } from '../support/compare.ts';
 import { normals } from '../support/draws.ts';
-import { importModel, modelFile, runOnnxruntime } from '../support/onnx-models.ts';
+import { network } from '../support/networks.ts';
+import { runOnnxruntime } from '../support/onnx-models.ts';
 import { referenceForward } from '../support/reference-forward.ts';
 
 const seed = 12;
 const TOLERANCE = 1e-4;
 const folder = await mkdtemp(join(tmpdir(), 'edgeshift-networks-'));
 test.after.always(() => rm(folder, { recursive: true, force: true }));
-
-/** A network whose input takes images of `size`, and whose output is the logits. */
-async function network(name: string, size: number): Promise<{ file: ModelFile; graph: Graph }> {
-  const model = await readWeightless(name);
-  fillWeights(model);
-  const source = model.graph;
-  const [input, output] = [source?.input[0]?.name ?? '', source?.output[0]?.name ?? ''];
-  if (!source) throw new Error('no graph');
-  source.input = [makeValueInfo(input, ['N', 3, size, size])];
-  source.valueInfo = [];
-  const graph = importModel(model);
-  if (graph.output !== output) source.output = [makeValueInfo(graph.output, ['N', 'K'])];
-  return { file: modelFile(model), graph };
-}
 
 const imagesOf = (size: number): Float32Array => Float32Array.from(normals(new Random(seed), [1, size, size, 3]));
 

@@ -14,20 +14,20 @@ export interface NetSpec {
 }
 
 export interface Stage {
-  readonly kind: 'plain' | 'bottleneck' | 'residual' | 'depthwise' | 'double';
+  readonly kind: 'plain' | 'bottleneck' | 'residual' | 'depthwise' | 'double' | 'gate' | 'branches' | 'preactivation';
   readonly channels: number;
   readonly kernel: number;
   readonly stride: number;
-  readonly activation: 'relu' | 'relu6' | 'none';
+  readonly activation: 'relu' | 'relu6' | 'hardSwish' | 'silu' | 'none';
   readonly norm: boolean;
 }
 
 const stage: fc.Arbitrary<Stage> = fc.record({
-  kind: fc.constantFrom('plain', 'bottleneck', 'residual', 'depthwise', 'double'),
+  kind: fc.constantFrom('plain', 'bottleneck', 'residual', 'depthwise', 'double', 'gate', 'branches', 'preactivation'),
   channels: fc.integer({ min: 3, max: 12 }),
   kernel: fc.constantFrom(1, 3, 5),
   stride: fc.constantFrom(1, 1, 2),
-  activation: fc.constantFrom('relu', 'relu6', 'none'),
+  activation: fc.constantFrom('relu', 'relu6', 'hardSwish', 'silu', 'none'),
   norm: fc.boolean(),
 });
 
@@ -45,12 +45,15 @@ export function buildNet({ seed, size, stages, head, classes }: NetSpec): ModelF
   let x = 'image';
   stages.forEach((stage, i) => {
     x = addStage(b, `s${i}`, x, stage);
-    if (stage.kind !== 'residual' && stage.kind !== 'double') extent = Math.ceil(extent / stage.stride);
+    if (strided.has(stage.kind)) extent = Math.ceil(extent / stage.stride);
   });
   if (head === 'pool') b.head(x, classes);
   else b.gemm('logits', b.node('Flatten', 'flat', [x], {}, b.channels(x) * extent * extent), classes);
   return b.file();
 }
+
+/** Kinds whose stride counts; the others keep height and width. */
+const strided: ReadonlySet<Stage['kind']> = new Set(['plain', 'bottleneck', 'depthwise']);
 
 function addStage(b: OnnxBuilder, name: string, x: string, stage: Stage): string {
   const { kind, channels, kernel, stride } = stage;
@@ -81,6 +84,24 @@ function addStage(b: OnnxBuilder, name: string, x: string, stage: Stage): string
     }
     case 'double':
       return b.add(`${name}/add`, x, x);
+    case 'gate': {
+      // Squeeze-excite.
+      const y = unit('conv', x, channels, { kernel });
+      const pooled = b.node('GlobalAveragePool', `${name}/pool`, [y]);
+      const squeezed = b.relu(`${name}/squeezed`, b.conv(`${name}/squeeze`, pooled, 3, { bias: true }));
+      const gate = b.node('Sigmoid', `${name}/gate`, [b.conv(`${name}/excite`, squeezed, channels, { bias: true })]);
+      return b.node('Mul', `${name}/scaled`, [y, gate]);
+    }
+    case 'branches': {
+      const pool = { kernel_shape: [3, 3], strides: [1, 1], pads: [1, 1, 1, 1] };
+      const left = unit('left', x, channels, { kernel });
+      const right = unit('right', b.node('MaxPool', `${name}/pool`, [x], pool), 4, {});
+      return b.node('Concat', `${name}/join`, [left, right], { axis: 1 }, channels + 4);
+    }
+    case 'preactivation': {
+      const normed = b.relu(`${name}/relu`, b.norm(`${name}/norm`, x));
+      return b.add(`${name}/add`, b.conv(`${name}/conv`, normed, b.channels(x), { kernel }), x);
+    }
   }
 }
 
@@ -95,5 +116,7 @@ function activate(
   const conv = b.conv(name, x, channels, { ...options, bias: !norm });
   const y = norm ? b.norm(`${name}_norm`, conv) : conv;
   if (activation === 'none') return y;
+  if (activation === 'hardSwish') return b.node('HardSwish', `${name}_act`, [y]);
+  if (activation === 'silu') return b.node('Mul', `${name}_act`, [b.node('Sigmoid', `${name}_sigmoid`, [y]), y]);
   return activation === 'relu' ? b.relu(`${name}_relu`, y) : b.relu6(`${name}_relu`, y);
 }

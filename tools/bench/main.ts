@@ -1,6 +1,7 @@
 /** @file `npm run bench -- <name>`: the side-by-side figures. */
 import { Command } from 'commander';
 import type { SchemeName } from '../../runtime/index.ts';
+import type { Kept } from './protocol.ts';
 
 const program = new Command('bench').description('Repeats the figures: speed, memory, accuracy, resuming.');
 const whole = (text: string): number => {
@@ -42,6 +43,7 @@ program
   .description('Fashion-MNIST: accuracy of head, shifts and mobiletl')
   .option('--seeds <list>', 'seeds', (text) => list(text).map(whole), [1, 2, 3])
   .option('--schemes <list>', 'schemes', list, ['head', 'shifts', 'mobiletl'] as SchemeName[])
+  .option('--kept <list>', 'what the backward pass keeps: exact, sign, 8bit', list, ['exact'] as Kept[])
   .option('--limit <n>', 'training images', whole, 3000)
   .option('--epochs <n>', 'passes over them', whole, 6)
   .option('--schedule <name>', 'cosine or constant', 'cosine')

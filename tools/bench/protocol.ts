@@ -10,9 +10,16 @@ import { nodeProgram, runJson } from './launch.ts';
 import { benchFolder, benchModel, program } from './places.ts';
 import { facts, factsText, table } from './report.ts';
 
+/**
+ * What stands for the derivative: `exact` keeps ReLU6's own bit and float tensors, `sign` the published bit 1[a >= 0]
+ * (MobileTL), `8bit` ReLU6's bit and 8-bit codes of every other tensor.
+ */
+export type Kept = 'exact' | 'sign' | '8bit';
+
 export interface ProtocolOptions {
   readonly seeds: readonly number[];
   readonly schemes: readonly SchemeName[];
+  readonly kept: readonly Kept[];
   /** Training images; tests take two for each three. */
   readonly limit: number;
   readonly epochs: number;
@@ -33,6 +40,7 @@ const BLOCKS = 4;
 
 interface Row {
   readonly scheme: SchemeName;
+  readonly kept: Kept;
   readonly seed: number;
   readonly result: TrainResult;
   readonly seconds: number;
@@ -50,14 +58,18 @@ export async function protocol(options: ProtocolOptions): Promise<void> {
   const model = await benchModel();
   const rows: Row[] = [];
   for (const scheme of options.schemes) {
-    for (const seed of options.seeds) {
-      const run = join(benchFolder, `protocol-${scheme}-${seed}-${process.pid}`);
-      const config = protocolConfig(model.path, data, run, scheme, seed, options);
+    for (const [kept, seed] of options.kept.flatMap((way) => options.seeds.map((seed) => [way, seed] as const))) {
+      const run = join(benchFolder, `protocol-${scheme}-${kept}-${seed}-${process.pid}`);
+      const config = {
+        ...protocolConfig(model.path, data, run, scheme, seed, options),
+        derivative: kept === 'sign' ? 'sign' : 'exact',
+        save: kept === '8bit' ? '8bit' : 'float',
+      } as const;
       const started = performance.now();
       const result = await runJson<TrainResult>(await nodeProgram(program('train-run'), [JSON.stringify(config)]));
-      rows.push({ scheme, seed, result, seconds: (performance.now() - started) / 1000 });
+      rows.push({ scheme, kept, seed, result, seconds: (performance.now() - started) / 1000 });
       await rm(run, { recursive: true, force: true });
-      console.error(`${scheme}, seed ${seed}: ${result.accuracyAfter?.toFixed(4)}`);
+      console.error(`${scheme}, ${kept}, seed ${seed}: ${result.accuracyAfter?.toFixed(4)}`);
     }
   }
   if (options.json) console.log(JSON.stringify({ protocol: options, ...facts(), rows }));
@@ -94,17 +106,18 @@ function protocolConfig(
 }
 
 function text(options: ProtocolOptions, rows: readonly Row[]): string {
-  const { seeds, schemes, limit, epochs, schedule } = options;
+  const { seeds, schemes, kept, limit, epochs, schedule } = options;
   const share = (value: number): string => value.toFixed(4);
   const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
-  const lines = schemes.map((scheme) => {
-    const own = rows.filter((row) => row.scheme === scheme);
+  const pairs = schemes.flatMap((scheme) => kept.map((way) => [scheme, way] as const));
+  const lines = pairs.map(([scheme, way]) => {
+    const own = rows.filter((row) => row.scheme === scheme && row.kept === way);
     const accuracies = own.map(({ result }) => result.accuracyAfter ?? Number.NaN);
     const { bar, torch } = references[scheme] ?? { bar: '-', torch: '-' };
     const train = mean(own.map(({ result }) => result.trainAccuracy));
     const seconds = mean(own.map((row) => row.seconds));
     return [
-      scheme,
+      way === 'exact' ? scheme : `${scheme}, ${way}`,
       ...accuracies.map(share),
       share(mean(accuracies)),
       String(bar),

@@ -36,6 +36,10 @@ addPlanOptions(
   addModelOptions(program.command('plan <model>').description('say what training costs, before it starts')),
 )
   .option('--classes <n>', "classes of a new head (default: the model's own)")
+  .option('--frontier', 'every budget at which the plan changes, with what trains and the predicted time')
+  .option('--devices', 'what fits on every device profile')
+  .option('--tensors', 'every tensor that --train and --freeze can name, and whether it trains')
+  .option('--accounting <rule>', 'edgeshift: everything the process holds; tinytl: the rule papers use', 'edgeshift')
   .option('--out <file>', 'write the plan; `train --plan` replays it')
   .option('--json', 'print JSON')
   .action(action(() => import('./commands/plan.ts')));

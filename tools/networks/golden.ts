@@ -15,6 +15,7 @@ const [positionSeed, signSeed] = [1_000_000, 2_000_000];
 const patch = 8;
 
 const numbers = z.array(z.number());
+const record = z.object({ name: z.string(), l2: z.number(), dots: numbers, values: numbers });
 const schema = z.object({
   regenerate: z.string(),
   norms: z.enum(['folded', 'kept', 'none']),
@@ -30,8 +31,21 @@ const schema = z.object({
   f32: z.object({ worstRelativeL2: z.number(), worstTensor: z.string() }),
   loss: z.number(),
   logits: z.array(numbers),
-  tensors: z.array(z.object({ name: z.string(), l2: z.number(), dots: numbers, values: numbers })),
+  tensors: z.array(record),
 });
+
+const statisticsSchema = z.object({
+  images: z.number(),
+  imageSize: z.number(),
+  momentum: z.number(),
+  labels: numbers,
+  loss: z.number(),
+  leftOut: z.number(),
+  tensors: z.array(record),
+  statistics: z.array(record),
+});
+
+export type StatisticsGolden = z.infer<typeof statisticsSchema>;
 
 export type NetworkGolden = z.infer<typeof schema>;
 
@@ -41,6 +55,12 @@ const up = import.meta.url.endsWith('.js') ? '../../..' : '../..';
 export async function readNetworkGolden(name: string): Promise<NetworkGolden> {
   const url = new URL(`${up}/test/goldens/networks/${name}.json`, import.meta.url);
   return schema.parse(JSON.parse(await readFile(url, 'utf8')));
+}
+
+/** What PyTorch gives with the statistics of the batch (tools/goldens/networks/batch_statistics.py). */
+export async function readStatisticsGolden(name: string): Promise<StatisticsGolden> {
+  const url = new URL(`${up}/test/goldens/batch-statistics/${name}.json`, import.meta.url);
+  return statisticsSchema.parse(JSON.parse(await readFile(url, 'utf8')));
 }
 
 /** The golden's images, u8 [N, H, W, 3]; the networks take pixel / 255. */
@@ -94,7 +114,7 @@ export async function compareWithGolden(golden: NetworkGolden, result: NetworkRe
     const found = await result.gradient(tensor.name);
     if (!found) continue;
     tensors++;
-    const error = finite(gradientError(tensor, index, found));
+    const error = finite(recordError(tensor, index, found));
     if (error >= gradient) [gradient, worst] = [error, tensor.name];
   }
   return {
@@ -109,7 +129,11 @@ export async function compareWithGolden(golden: NetworkGolden, result: NetworkRe
 const finite = (error: number): number => (Number.isNaN(error) ? Number.POSITIVE_INFINITY : error);
 
 /** The largest of three errors: of the norm, of the products, and of a sampled element beside the typical one. */
-function gradientError({ l2, dots, values }: NetworkGolden['tensors'][number], index: number, gradient: Float32Array) {
+export function recordError(
+  { l2, dots, values }: NetworkGolden['tensors'][number],
+  index: number,
+  gradient: Float32Array,
+) {
   const n = gradient.length;
   const norm = Math.sqrt(gradient.reduce((sum, value) => sum + value * value, 0));
   const position = hashOf(positionSeed + index);

@@ -1,6 +1,7 @@
 /** @file Device profiles as text: one line each in a table, or every figure of one with its origin. */
 import type { DeviceProfile, Figure } from '../../../device-profiles/schema.ts';
 import { bytesText } from '../../../runtime/plan/bytes-text.ts';
+import { textTable } from '../text-table.ts';
 
 const columns = ['profile', 'memory', 'usable', 'cap', 'cores', 'GB/s', 'CPU GFLOPS', 'GPU GFLOPS', 'board'] as const;
 
@@ -20,7 +21,7 @@ export function profileTable(profiles: readonly DeviceProfile[]): string {
     gigaCell(profile.gpu?.flopsPerSecond),
     profile.title,
   ]);
-  return table([[...columns], ...rows], [1, 2, 3, 4, 5, 6, 7]);
+  return textTable([[...columns], ...rows], [1, 2, 3, 4, 5, 6, 7]);
 }
 
 /** Every figure of a profile: field, value in the unit of the field's name, kind, source and its note. */
@@ -43,8 +44,8 @@ export function profileText(profile: DeviceProfile): string {
   const sources = Object.entries(profile.sources).map(([key, text]) => `  ${key}: ${text}`);
   return [
     name,
-    table(head.map((row) => ['', ...row])),
-    table([['figure', 'value', 'kind', 'source'], ...figures], [1]),
+    textTable(head.map((row) => ['', ...row])),
+    textTable([['figure', 'value', 'kind', 'source'], ...figures], [1]),
     `sources\n${sources.join('\n')}\n`,
   ].join('\n');
 }
@@ -67,19 +68,4 @@ function sizeCell(figure: Figure | undefined): string {
 
 function gigaCell(figure: Figure | undefined): string {
   return figure ? (figure.value / 1e9).toFixed(1) : '-';
-}
-
-/** Rows as aligned columns, two spaces apart; `right` names the columns that end flush. */
-function table(rows: readonly (readonly string[])[], right: readonly number[] = []): string {
-  const width = (column: number) => Math.max(...rows.map((row) => row[column]?.length ?? 0));
-  const widths = (rows[0] ?? []).map((_, column) => width(column));
-  const lines = rows.map((row) =>
-    row
-      .map((cell, column) =>
-        right.includes(column) ? cell.padStart(widths[column] ?? 0) : cell.padEnd(widths[column] ?? 0),
-      )
-      .join('  ')
-      .trimEnd(),
-  );
-  return `${lines.join('\n')}\n`;
 }

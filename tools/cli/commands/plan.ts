@@ -1,12 +1,19 @@
 /** @file `edgeshift plan`: what training will cost; exit code 3 if nothing fits. */
+import { listProfiles } from '../../../device-profiles/profiles.ts';
+import { rooflineRates } from '../../../device-profiles/rates.ts';
 import { writeAtomically } from '../../../runtime/delta/atomic-file.ts';
 import { UsageError } from '../../../runtime/errors.ts';
+import { frontier } from '../../../runtime/plan/frontier.ts';
 import { planReport } from '../../../runtime/plan/report.ts';
-import { misfitText, nearestFit } from '../../../runtime/plan/search.ts';
+import { misfitText, nearestFit, planTraining } from '../../../runtime/plan/search.ts';
+import { tinyTlBytes } from '../../../runtime/plan/tinytl.ts';
 import { resolveConfig } from '../../../runtime/train/options.ts';
-import { prepareTraining } from '../../../runtime/train/prepare.ts';
-import { type Flags, numberFlag, textFlag } from '../flags.ts';
+import { type Prepared, prepareTraining, trainedNames } from '../../../runtime/train/prepare.ts';
+import { choiceFlag, type Flags, numberFlag, textFlag } from '../flags.ts';
 import { planOptions } from '../plan-flags.ts';
+import { accountingText, type DevicePlan, devicesText, frontierText, tensorsText } from '../plan-text.ts';
+
+const accountings = ['edgeshift', 'tinytl'] as const;
 
 export async function run([model = '']: readonly string[], flags: Flags): Promise<number> {
   const config = resolveConfig({ model, data: '', run: '', ...planOptions(flags) });
@@ -14,12 +21,46 @@ export async function run([model = '']: readonly string[], flags: Flags): Promis
   if (classes !== null && !(Number.isInteger(classes) && classes >= 2)) {
     throw new UsageError(`--classes must be a whole number from 2: ${classes}`);
   }
-  const { plan, graph, request } = await prepareTraining(config, classes);
+  const accounting = choiceFlag(flags, 'accounting', accountings) ?? 'edgeshift';
+  const prepared = await prepareTraining(config, classes);
+  const { plan, graph, request } = prepared;
   const out = textFlag(flags, 'out');
   if (out !== undefined) await writeAtomically(out, [new TextEncoder().encode(`${JSON.stringify(plan, null, 1)}\n`)]);
+  const json = flags.json === true;
+  if (flags.frontier === true) return print(json, frontier(graph, request), frontierText);
+  if (flags.devices === true) return print(json, await devicePlans(prepared), devicesText);
+  if (flags.tensors === true) {
+    process.stdout.write(tensorsText(graph, plan));
+    return 0;
+  }
+  if (accounting === 'tinytl') {
+    const counted = tinyTlBytes(graph, new Set(trainedNames(graph, plan)), plan.batch);
+    return print(json, { ...counted, scheme: plan.scheme, batch: plan.batch }, (of) => accountingText(plan, of));
+  }
   const misfit = plan.fits ? null : misfitText(plan, nearestFit(graph, request));
-  if (flags.json === true) console.log(JSON.stringify(misfit === null ? plan : { ...plan, misfit }));
+  if (json) console.log(JSON.stringify(misfit === null ? plan : { ...plan, misfit }));
   else process.stdout.write(planReport(plan));
   if (misfit !== null) console.error(`edgeshift: ${misfit}`);
   return plan.fits ? 0 : 3;
+}
+
+function print<T>(json: boolean, value: T, text: (value: T) => string): number {
+  if (json) console.log(JSON.stringify(value));
+  else process.stdout.write(text(value));
+  return 0;
+}
+
+/** The plan for the cap and the rates of every profile that ships. */
+async function devicePlans({ graph, request }: Prepared): Promise<DevicePlan[]> {
+  const profiles = await listProfiles();
+  return profiles.map((profile) => ({
+    profile,
+    plan: planTraining(graph, {
+      ...request,
+      device: profile.name,
+      budgetBytes: profile.limits.memoryBytes.value,
+      threads: profile.limits.threads.value,
+      rates: rooflineRates(profile),
+    }),
+  }));
 }
