@@ -54,7 +54,20 @@ test('help and version; wrong use ends with 2', async (t) => {
     [/evaluate needs --data/, 'evaluate', model],
     [/--batch must be a number: "many"/, 'plan', model, '--batch', 'many'],
     [/batch must be a whole number from 1: 0/, 'plan', model, '--batch', '0'],
-    [/--scheme must be one of head, shifts, mobiletl: "all"/, 'plan', model, '--scheme', 'all'],
+    [
+      /--scheme must be one of head, shifts, bias, norms, mobiletl, blocks, full: "all"/,
+      'plan',
+      model,
+      '--scheme',
+      'all',
+    ],
+    [/--train "nope\.\*" matches no tensor of "tiny"\nHint: it has \d+ tensors/, 'plan', model, '--train', 'nope.*'],
+    [/nothing of "tiny" trains with these/, 'plan', model, '--freeze', '*'],
+    [/--norms must be one of stored, batch, moving: "live"/, 'plan', model, '--norms', 'live'],
+    [/--norms batch needs the whole batch at once/, 'plan', model, '--norms', 'batch', '--micro-batch', '1'],
+    [/--save must be one of mask, 2bit/, 'plan', model, '--save', '5bit'],
+    [/--accounting must be one of edgeshift, tinytl/, 'plan', model, '--accounting', 'mine'],
+    [/normMomentum must be above 0 up to 1: 2/, 'plan', model, '--norm-momentum', '2'],
     [/--budget must be a size/, 'plan', model, '--budget', 'small'],
     [/--classes must be a whole number from 2: 1/, 'plan', model, '--classes', '1'],
     [/--blocks must be a whole number from 0 to \d+ .*: 50/, 'plan', model, '--blocks', '50'],
@@ -244,7 +257,8 @@ test('train without --json tells the result as text; --no-export writes the delt
 
 test('a budget that is too small: 3, what is missing, the largest tensors, the nearest plan', async (t) => {
   const mobileNet = await ensureMobileNetV2(modelCache);
-  const large = ['--blocks', '12', '--batch', '8', '--micro-batch', '8', '--image-size', '64', ...device];
+  const exact = ['--save', 'float', '--no-recompute'];
+  const large = ['--blocks', '12', '--batch', '8', '--micro-batch', '8', '--image-size', '64', ...exact, ...device];
   const { totalBytes } = lastJson(await ok(t, ['plan', mobileNet, '--classes', '3', ...large, '--json']));
   const args = [...large, '--budget', `${(totalBytes as number) - 3 * 2 ** 20}`];
   const plan = await edgeshift(['plan', mobileNet, '--classes', '3', ...args, '--json']);

@@ -7,6 +7,7 @@ import {
   makeGraph,
   makeModel,
   makeNode,
+  makeTensor,
   makeValueInfo,
   type TensorProto,
   tensorDims,
@@ -25,8 +26,8 @@ export interface Reading {
   readonly activations: readonly OnnxCaseInput[];
   /** Maps are [N, H, W, C], as between the Transposes that exporters write. */
   readonly channelsLast: boolean;
-  /** A Pad is read together with the window behind it: here a pool of one pixel, which changes nothing. */
-  readonly pooled: boolean;
+  /** A Pad is read together with the window behind it: here a convolution that changes nothing. */
+  readonly convolved: boolean;
 }
 
 export interface ReadGraph {
@@ -47,10 +48,12 @@ export function readingsOf({ inputs, node }: OnnxCase): readonly Reading[] {
   return unique.flatMap((activations) => {
     const about = `${names(activations).join(' and ')} from above`;
     const maps = activations.some(({ tensor }) => tensor?.dims.length === 4);
-    const plain: Reading = { about, activations, channelsLast: false, pooled: false };
+    const plain: Reading = { about, activations, channelsLast: false, convolved: false };
     if (!maps) return [plain];
     const last: Reading = { ...plain, about: `${about}, channels-last`, channelsLast: true };
-    return node.opType === 'Pad' ? [plain, last, { ...plain, about: `${about}, pooled`, pooled: true }] : [plain, last];
+    return node.opType === 'Pad'
+      ? [plain, last, { ...plain, about: `${about}, convolved`, convolved: true }]
+      : [plain, last];
   });
 }
 
@@ -97,7 +100,11 @@ interface Source {
 }
 
 /** The case's node below its sources. */
-function modelOf({ model, inputs, outputs }: OnnxCase, { activations, channelsLast, pooled }: Reading, output: number) {
+function modelOf(
+  { model, inputs, outputs }: OnnxCase,
+  { activations, channelsLast, convolved }: Reading,
+  output: number,
+) {
   const { graph } = model;
   const info = graph?.output[output];
   if (!graph || !info) throw new Error('no graph');
@@ -107,8 +114,9 @@ function modelOf({ model, inputs, outputs }: OnnxCase, { activations, channelsLa
   const given = names(activations).map((name) => (toLast.includes(name) ? first(name) : name));
   const transpose = (from: string, to: string, perm: readonly number[]) =>
     makeNode('Transpose', `${to} transpose`, [from], [to], { perm });
-  const pool = makeNode('AveragePool', 'pool', [info.name], ['pooled'], { kernel_shape: [1, 1], count_include_pad: 1 });
-  const result = isMap(outputs[output]) ? first(info.name) : pooled ? 'pooled' : info.name;
+  const unit = unitWeight(outputs[output]);
+  const conv = makeNode('Conv', 'unit', [info.name, 'unit'], ['convolved'], { pads: [REACH, REACH, REACH, REACH] });
+  const result = isMap(outputs[output]) ? first(info.name) : convolved ? 'convolved' : info.name;
   const constants = inputs.filter(({ name }) => !names(activations).includes(name));
   const built = makeModel({
     ...model,
@@ -118,11 +126,12 @@ function modelOf({ model, inputs, outputs }: OnnxCase, { activations, channelsLa
         makeNode(SOURCE, 'given', ['image'], given, {}, 'test'),
         ...toLast.map((name) => transpose(first(name), name, [0, 2, 3, 1])),
         ...graph.node,
-        ...(pooled ? [pool] : []),
+        ...(convolved ? [conv] : []),
         ...(result === first(info.name) ? [transpose(info.name, result, [0, 3, 1, 2])] : []),
       ],
       initializer: [
         ...graph.initializer,
+        ...(convolved ? [unit] : []),
         ...constants.flatMap(({ name, tensor }) => (tensor ? [{ ...tensor, name }] : [])),
       ],
       input: [makeValueInfo('image', ['N', 3, 8, 8])],
@@ -136,6 +145,18 @@ function modelOf({ model, inputs, outputs }: OnnxCase, { activations, channelsLa
     return [{ name: given[i] ?? '', tensor, dims: toLast.includes(name) ? [n, c, h, w] : tensorDims(tensor) }];
   });
   return { model: built, sources, channelsLast };
+}
+
+/** Pixels from the middle of the window to its border: wherever it stands, it must see more than padding. */
+const REACH = 4;
+
+/** Weight of a convolution that gives back its input. */
+function unitWeight(map: TensorProto | null | undefined): TensorProto {
+  const [, channels = 1] = map ? tensorDims(map) : [];
+  const taps = (2 * REACH + 1) ** 2;
+  const weight = new Float32Array(channels * channels * taps);
+  for (let c = 0; c < channels; c++) weight[c * (channels + 1) * taps + (taps - 1) / 2] = 1;
+  return makeTensor('unit', [channels, channels, 2 * REACH + 1, 2 * REACH + 1], weight);
 }
 
 /** Values as the graph lays them out: of maps the channels last. */

@@ -34,11 +34,11 @@ export function claimsTable(): string {
     [op, sinceOpset ?? '', kernels.length > 0 ? kernels.join(', ') : 'nothing', limits.join('; ')].join(' | '),
   );
   return [
-    '| ONNX op | since opset | becomes | stays opaque if |',
+    '| ONNX op | since opset | becomes | left opaque because |',
     '| --- | --- | --- | --- |',
     ...rows.map((row) => `| ${row} |`),
     '',
-    `Any op stays opaque if: ${generalLimits.join('; ')}.`,
+    `Any op is left opaque because: ${generalLimits.join('; ')}.`,
     '',
     'Read as one op where exporters write several:',
     '',
