@@ -1,6 +1,6 @@
 /**
- * @file `npm run networks [-- <part of a name> ...]`: installs and builds what is missing, then runs tools/networks. Plain JavaScript,
- * because it runs before anything is installed.
+ * @file `npm run networks [-- <part of a name> ...]`: installs and builds what is missing, then runs tools/networks. Plain
+ * JavaScript, because it runs before anything is installed.
  */
 import { ensureInstalled } from './setup.mjs';
 

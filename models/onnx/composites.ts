@@ -1,4 +1,5 @@
 /** @file What exporters write as several ops and the graph knows as one: the patterns, and how a match becomes a node. */
+import type { OpName } from '../../kernels/index.ts';
 import type { Constants } from './constants.ts';
 import type { ImportContext } from './import-context.ts';
 import type { OnnxNode } from './onnx-node.ts';
@@ -19,6 +20,9 @@ import {
 
 /** One op made of several. */
 export interface Composite {
+  /** What it is and how exporters write it, for the table of kernels/README.md. */
+  readonly title: string;
+  readonly becomes: OpName;
   readonly pattern: Pattern;
   /** ONNX ops that can be the last of it. */
   readonly ends: readonly string[];
@@ -91,7 +95,9 @@ const channelShuffle = op('Reshape', [
 const reluClip = op('Clip', [op('Relu', [x])], (node, { constants }) => !((limits(node, constants)[0] ?? 1) > 0));
 
 /** A pattern for one of the smooth functions. */
-const smooth = (name: Parameters<typeof emitActivation>[3], pattern: Pattern): Composite => ({
+const smooth = (name: Parameters<typeof emitActivation>[3], title: string, pattern: Pattern): Composite => ({
+  title: `${name}: ${title}`,
+  becomes: 'Activation',
   pattern,
   ends: ['Mul', 'Div', 'Clip'],
   read: (match, root, context) =>
@@ -100,18 +106,32 @@ const smooth = (name: Parameters<typeof emitActivation>[3], pattern: Pattern): C
 
 /** Larger ones first: what one has taken, the next does not see. */
 export const composites: readonly Composite[] = [
-  smooth('hardSwish', hardSwish),
-  smooth('silu', silu),
-  smooth('gelu', gelu),
-  smooth('geluTanh', geluTanh),
-  smooth('hardSigmoid', hardSigmoid),
+  smooth('hardSwish', 'Mul by a hard sigmoid, or Add, Clip, Mul and Div', hardSwish),
+  smooth('silu', 'Sigmoid and Mul', silu),
+  smooth('gelu', 'Erf with Div, Add and Mul', gelu),
+  smooth('geluTanh', 'Pow or Mul, Add, Tanh and Mul', geluTanh),
+  smooth('hardSigmoid', 'Add, Clip and Div or Mul', hardSigmoid),
   {
+    title: 'ReLU6: Relu and Clip',
+    becomes: 'Clip',
     pattern: reluClip,
     ends: ['Clip'],
     read: ({ tensors }, root, context) => readClip(root, context, tensors.get('x'), 0),
   },
-  { pattern: layerNorm, ends: ['Add'], read: readLayerNorm },
-  { pattern: channelShuffle, ends: ['Reshape'], read: readChannelShuffle },
+  {
+    title: 'layer norm: ReduceMean, Sub, Pow or Mul, Add, Sqrt, Div, Mul and Add',
+    becomes: 'LayerNorm',
+    pattern: layerNorm,
+    ends: ['Add'],
+    read: readLayerNorm,
+  },
+  {
+    title: 'channel shuffle: Reshape, Transpose and Reshape',
+    becomes: 'ChannelShuffle',
+    pattern: channelShuffle,
+    ends: ['Reshape'],
+    read: readChannelShuffle,
+  },
 ];
 
 function readLayerNorm({ tensors, numbers, named }: Match, root: OnnxNode, context: ImportContext): string | undefined {

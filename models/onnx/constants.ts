@@ -5,7 +5,7 @@
 import { toGraphLayout } from '../../runtime/graph/axes.ts';
 import type { Origin } from '../../runtime/graph/graph.ts';
 import { OnnxNode } from './onnx-node.ts';
-import { type GraphProto, makeInt64Tensor, makeTensor, type TensorProto, tensorDims } from './proto.ts';
+import { DataType, type GraphProto, makeInt64Tensor, makeTensor, type TensorProto, tensorDims } from './proto.ts';
 import { floatData, integerData, isFloat, isFloatType, isInteger } from './tensor-data.ts';
 
 /** A constant tensor, seen through the shape ops that lie on it. */
@@ -65,6 +65,12 @@ export class Constants {
     return (this.floats(name) ?? this.integers(name))?.[0];
   }
 
+  /** True for a constant whose every value is the boolean `false`. */
+  isFalse(name: string): boolean {
+    const tensor = this.#all.get(name)?.tensor;
+    return tensor?.dataType === DataType.BOOL && [...tensor.rawData, ...tensor.int32Data].every((value) => value === 0);
+  }
+
   #add(name: string, tensor: TensorProto): void {
     const dims = tensorDims(tensor);
     this.#all.set(name, { tensor, name, dims, axes: dims.map((_, axis) => axis) });
@@ -106,7 +112,9 @@ export class Constants {
   }
 
   #targetOf(node: OnnxNode, dims: readonly number[]): readonly number[] | undefined {
-    const second = this.integers(node.inputs[1] ?? '');
+    const [, input = ''] = node.inputs;
+    const second = this.integers(input);
+    if (input !== '' && !second) return undefined;
     if (node.op === 'Reshape') {
       const target = second ?? (node.has('shape') ? node.integers('shape', []) : undefined);
       const count = dims.reduce((product, extent) => product * extent, 1);

@@ -47,6 +47,11 @@ export class FileIndex {
     return this.#readers.get(tensor) ?? [];
   }
 
+  /** True if the tensor is one of the file's outputs. */
+  isOutput(tensor: string): boolean {
+    return this.#outputs.has(tensor);
+  }
+
   /** True if nobody but `nodes` sees the tensor. */
   isInside(tensor: string, nodes: ReadonlySet<NodeProto>): boolean {
     return !this.#outputs.has(tensor) && this.readers(tensor).every((reader) => nodes.has(reader));

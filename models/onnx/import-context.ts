@@ -51,9 +51,10 @@ export class ImportContext {
     return [Number.NaN, channels, height, width];
   }
 
-  /** Axis of the channels in the file's tensor. */
+  /** Axis of the channels in the file's tensor: of all but maps the last one, as in a sequence `[N, T, C]`. */
   channelAxis(tensor: string): number {
-    return this.shape(tensor)?.length === 3 && this.isChannelsLast(tensor) ? 3 : 1;
+    const rank = this.shape(tensor)?.length ?? 1;
+    return rank === 3 && !this.isChannelsLast(tensor) ? 1 : Math.max(1, rank);
   }
 
   /** Dims of a constant; undefined if the tensor is none. */
@@ -70,6 +71,11 @@ export class ImportContext {
     return this.constants.floats(tensor);
   }
 
+  /** True for a boolean constant that is false. */
+  isFalse(tensor: string): boolean {
+    return this.constants.isFalse(tensor);
+  }
+
   integers(tensor: string): number[] | undefined {
     return this.constants.integers(tensor);
   }
@@ -82,7 +88,7 @@ export class ImportContext {
   /** True if a constant broadcasts along the channels of an activation and along no other axis. */
   isAlongChannels(constant: string, tensor: string): boolean {
     const dims = this.dims(constant);
-    const rank = this.shape(tensor)?.length === 3 ? 4 : 2;
+    const rank = 1 + (this.shape(tensor)?.length ?? 1);
     const axis = this.channelAxis(tensor);
     // Axes align at the end.
     return dims?.every((extent, i) => extent === 1 || i + rank - dims.length === axis) === true && dims.length <= rank;
@@ -187,8 +193,9 @@ export class ImportContext {
     return this.#index.readers(tensor).map(({ opType }) => opType);
   }
 
+  /** True if a node reads the tensor or the file gives it out. */
   isRead(tensor: string): boolean {
-    return this.#index.readers(tensor).length > 0;
+    return this.#index.readers(tensor).length > 0 || this.#index.isOutput(tensor);
   }
 
   resolve(tensor: string): string {

@@ -5,7 +5,7 @@
  */
 import { EdgeshiftError, ModelError } from '../../runtime/errors.ts';
 import { fuseActivations } from '../../runtime/graph/fuse.ts';
-import type { Graph, Node, Shape } from '../../runtime/graph/graph.ts';
+import { elements, type Graph, type Node, type Shape } from '../../runtime/graph/graph.ts';
 import { type Composite, composites } from './composites.ts';
 import { Constants } from './constants.ts';
 import { FileIndex } from './file-index.ts';
@@ -14,9 +14,11 @@ import { ImportContext } from './import-context.ts';
 import { channelsLastTensors } from './layout.ts';
 import type { ModelFile } from './model-file.ts';
 import { OnnxNode } from './onnx-node.ts';
-import { operators } from './operators.ts';
+import { NOT_FLOAT, operators, SHAPE_UNKNOWN } from './operators.ts';
+import { SOFTMAX_LIMIT } from './operators-activation.ts';
 import { findMatch, type Match } from './patterns.ts';
-import { declaredDims, type GraphProto, type NodeProto } from './proto.ts';
+import { DataType, declaredDims, type GraphProto, type NodeProto, type ValueInfoProto } from './proto.ts';
+import { isFloatType } from './tensor-data.ts';
 
 export interface ImportResult {
   readonly graph: Graph;
@@ -46,6 +48,7 @@ class Importer {
   readonly #context: ImportContext;
   readonly #index: FileIndex;
   readonly #unknown = new Set<string>();
+  readonly #notFloat: ReadonlySet<string>;
 
   constructor(file: ModelFile, imageSize: number | undefined, probed: ReadonlyMap<string, readonly number[]>) {
     this.#file = file;
@@ -57,6 +60,8 @@ class Importer {
       const dims = declaredDims(info)?.slice(1);
       if (dims?.every((extent) => typeof extent === 'number')) this.#known.set(info.name, [null, ...dims]);
     }
+    const declared = [...this.#source.input, ...this.#source.valueInfo, ...this.#source.output];
+    this.#notFloat = new Set(declared.filter(isOtherThanFloat).map(({ name }) => name));
     for (const [name, dims] of probed) this.#known.set(name, dims);
     this.#index = new FileIndex(file.path, this.#source);
     this.#context = new ImportContext(new Constants(this.#source), this.#index, channelsLastTensors(this.#source));
@@ -76,6 +81,7 @@ class Importer {
       if (node.outputs.includes(output.logits)) break;
     }
     const logits = context.resolve(output.logits);
+    this.#checkSoftmax(output.softmax, context.shapes.get(logits));
     const nodes = dropDead(context.nodes, logits);
     for (const { output: tensor } of nodes) if (!context.shapes.has(tensor)) this.#unknown.add(tensor);
     const { shapes, parameters, synthetic } = context;
@@ -112,8 +118,8 @@ class Importer {
   }
 
   #readAlone(node: OnnxNode): void {
-    const rule = node.domain === '' ? operators[node.op] : undefined;
-    this.#read(node, [...node.inputs, ...node.captured], rule && (() => rule(node, this.#context)));
+    const operator = node.domain === '' ? operators[node.op] : undefined;
+    this.#read(node, [...node.inputs, ...node.captured], operator && (() => operator.read(node, this.#context)));
   }
 
   /** Reads a node by its rule; what has none or refuses becomes opaque. */
@@ -123,9 +129,10 @@ class Importer {
     const inputs = [...new Set(activations)];
     const blocked = inputs.filter((input) => !context.shapes.has(input));
     if (rule) for (const input of blocked) this.#unknown.add(input);
-    let reason: string | undefined = rule ? 'the shape of its input is not known' : 'no kernel';
+    const readable = rule && !tensors.some((tensor) => this.#notFloat.has(tensor) && this.#isActivation(tensor));
+    let reason: string | undefined = !rule ? 'no kernel' : readable ? SHAPE_UNKNOWN : NOT_FLOAT;
     try {
-      if (rule && blocked.length === 0) reason = rule();
+      if (readable && blocked.length === 0) reason = rule();
     } catch (error) {
       if (!(error instanceof EdgeshiftError)) throw error;
       throw error.code === 'SHAPE' || !error.message.includes(this.#file.path) ? this.#wrapped(error) : error;
@@ -163,7 +170,7 @@ class Importer {
   }
 
   /** The last tensor before a final softmax, and whether there is one. */
-  #logits(): { logits: string; tail: Graph['tail'] } {
+  #logits(): { logits: string; tail: Graph['tail']; softmax: OnnxNode | null } {
     const outputs = this.#source.output;
     const [first] = outputs;
     if (outputs.length !== 1 || !first) {
@@ -176,14 +183,48 @@ class Importer {
     }
     let logits = first.name;
     let tail: Graph['tail'] = 'none';
+    let softmax: OnnxNode | null = null;
     for (;;) {
       const producer = this.#index.producer(logits);
-      if (producer?.opType === 'Softmax') tail = 'softmax';
-      // The loss is the same with and without a log-softmax.
-      else if (producer?.opType !== 'Identity' && producer?.opType !== 'LogSoftmax') return { logits, tail };
+      const isSoftmax = producer?.opType === 'Softmax' || producer?.opType === 'LogSoftmax';
+      const isAlias = producer?.opType === 'Identity' && !this.#notFloat.has(producer.input[0] ?? '');
+      if (!producer || !(isSoftmax || isAlias)) return { logits, tail, softmax };
+      if (isSoftmax) {
+        const node = new OnnxNode(producer);
+        if (Math.abs(this.#softmaxAxis(node)) !== 1) return { logits, tail, softmax };
+        softmax = node;
+        // The loss is the same with and without a log-softmax.
+        if (node.op === 'Softmax') tail = 'softmax';
+      }
       logits = producer.input[0] ?? logits;
     }
   }
+
+  #softmaxAxis(node: OnnxNode): number {
+    return node.integer('axis', this.#file.opset < 13 ? 1 : -1);
+  }
+
+  /** @throws ModelError if the final softmax runs over anything but the classes of one vector an image */
+  #checkSoftmax(softmax: OnnxNode | null, shape: Shape | undefined): void {
+    if (!softmax || !shape || shape.length === 1) return;
+    const onePixel = shape.length === 3 && elements(shape) === shape[2];
+    if (onePixel && this.#softmaxAxis(softmax) === 1) return;
+    throw this.#wrapped(
+      new ModelError(
+        `${softmax.op} "${softmax.name}": ${SOFTMAX_LIMIT}; its input is [${shape}], channels last\n` +
+          'Hint: the model must end in one score a class; export a classifier',
+        { node: softmax.name, shape },
+      ),
+    );
+  }
+}
+
+/** True for a value that is declared, but not as a tensor that float32 can hold. */
+function isOtherThanFloat({ type }: ValueInfoProto): boolean {
+  if (!type || type.value.case === undefined) return false;
+  if (type.value.case !== 'tensorType') return true;
+  const { elemType } = type.value.value;
+  return elemType === DataType.DOUBLE || (elemType !== DataType.UNDEFINED && !isFloatType(elemType));
 }
 
 /** Nodes from which the output can be reached. */

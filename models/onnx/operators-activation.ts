@@ -3,7 +3,7 @@ import { noActivation } from '../../kernels/activation.ts';
 import type { ActivationFunction } from '../../kernels/smooth-functions.ts';
 import type { ImportContext } from './import-context.ts';
 import type { OnnxNode } from './onnx-node.ts';
-import type { Rule } from './rule.ts';
+import type { Operator, Rule } from './rule.ts';
 
 const Relu: Rule = (node, context) =>
   context.emit('Clip', node, node.inputs.slice(0, 1), {}, { ...noActivation, low: 0 });
@@ -72,17 +72,28 @@ const Gelu: Rule = (node, context) =>
 const Swish: Rule = (node, context) =>
   node.float('alpha', 1) === 1 ? smooth('silu')(node, context) : 'only with alpha 1';
 
+/** Where it is the end of the file, it never comes to a rule: what is trained ends before it. */
+const Softmax: Rule = () => SOFTMAX_LIMIT;
+
+export const SOFTMAX_LIMIT = 'only at the end, over the classes of [N, classes]';
+
+const softmax: Operator = { read: Softmax, becomes: ['SoftmaxCrossEntropy'], limits: [SOFTMAX_LIMIT] };
+const always = { becomes: ['Activation'], limits: [] } satisfies Partial<Operator>;
+const bound = { becomes: ['Clip'], limits: ['only with one number'] } satisfies Partial<Operator>;
+
 export const activationRules = {
-  Clip,
-  Elu: smooth('elu', [1]),
-  Gelu,
-  HardSigmoid: smooth('hardSigmoid', [0.2, 0.5]),
-  HardSwish: smooth('hardSwish'),
-  LeakyRelu: smooth('leakyRelu', [0.01]),
-  Max: limit('low'),
-  Min: limit('high'),
-  Relu,
-  Sigmoid: smooth('sigmoid'),
-  Swish,
-  Tanh: smooth('tanh'),
-} satisfies Record<string, Rule>;
+  Clip: { read: Clip, becomes: ['Clip'], limits: ['its limits are not constants'] },
+  Elu: { read: smooth('elu', [1]), ...always },
+  Gelu: { read: Gelu, ...always, since: 20 },
+  HardSigmoid: { read: smooth('hardSigmoid', [0.2, 0.5]), ...always },
+  HardSwish: { read: smooth('hardSwish'), ...always, since: 14 },
+  LeakyRelu: { read: smooth('leakyRelu', [0.01]), ...always },
+  LogSoftmax: softmax,
+  Max: { read: limit('low'), ...bound },
+  Min: { read: limit('high'), ...bound },
+  Relu: { read: Relu, becomes: ['Clip'], limits: [] },
+  Sigmoid: { read: smooth('sigmoid'), ...always },
+  Softmax: softmax,
+  Swish: { read: Swish, ...always, limits: ['only with alpha 1'], since: 24 },
+  Tanh: { read: smooth('tanh'), ...always },
+} satisfies Record<string, Operator>;

@@ -3,7 +3,7 @@ import { noActivation } from '../../kernels/activation.ts';
 import { elements } from '../../runtime/graph/graph.ts';
 import type { ImportContext } from './import-context.ts';
 import type { OnnxNode } from './onnx-node.ts';
-import type { Rule } from './rule.ts';
+import type { Operator, Rule } from './rule.ts';
 
 const plain = { epsilon: 0, ...noActivation } as const;
 
@@ -53,6 +53,7 @@ const Mul: Rule = (node, context) => {
 
 function product(node: OnnxNode, context: ImportContext): string | undefined {
   const [a = '', b = ''] = node.inputs;
+  if (context.shape(a)?.length === 0) return 'its factors are one number an image';
   if (mismatch([a, b], context) === undefined) return context.emit('Mul', node, [a, b], {}, {});
   const [left = [], right = []] = [context.shape(a), context.shape(b)];
   const [map, gate] = elements(left) >= elements(right) ? [a, b] : [b, a];
@@ -95,4 +96,32 @@ function statistic(
   return values.every(Number.isFinite) ? context.derived(`${node.output} constant`, values) : undefined;
 }
 
-export const arithmeticRules = { Add, Div, Mul, Sub } satisfies Record<string, Rule>;
+export const arithmeticRules = {
+  Add: {
+    read: Add,
+    becomes: ['Add', 'Affine'],
+    limits: ['it broadcasts […] and […]', 'it adds a constant that is not one value a channel'],
+  },
+  Div: {
+    read: Div,
+    becomes: ['Affine'],
+    limits: [
+      'only an activation divided by a constant',
+      'it divides by a constant that is neither one value a channel nor positive',
+    ],
+  },
+  Mul: {
+    read: Mul,
+    becomes: ['Mul', 'Affine'],
+    limits: [
+      'its factors are one number an image',
+      'it broadcasts […] and […]',
+      'it multiplies by a constant that is neither one value a channel nor positive',
+    ],
+  },
+  Sub: {
+    read: Sub,
+    becomes: ['Affine'],
+    limits: ['only an activation less a constant', 'it subtracts a constant that is not one value a channel'],
+  },
+} satisfies Record<string, Operator>;

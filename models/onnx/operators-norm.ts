@@ -3,7 +3,7 @@ import { noActivation } from '../../kernels/activation.ts';
 import { ModelError } from '../../runtime/errors.ts';
 import type { ImportContext } from './import-context.ts';
 import type { OnnxNode } from './onnx-node.ts';
-import type { Rule } from './rule.ts';
+import type { Operator, Rule } from './rule.ts';
 
 const BatchNormalization: Rule = (node, context) => {
   const [x = '', scale = '', shift = '', mean = '', variance = ''] = node.inputs;
@@ -83,4 +83,19 @@ const ReduceMean: Rule = (node, context) => {
   return context.emit('GlobalAveragePool', node, [x], {}, { keepAxes: node.integer('keepdims', 1) !== 0 });
 };
 
-export const normRules = { BatchNormalization, LayerNormalization, ReduceMean } satisfies Record<string, Rule>;
+const notPerChannel = 'its … is not a constant of … values';
+
+export const normRules = {
+  BatchNormalization: {
+    read: BatchNormalization,
+    becomes: ['Affine'],
+    limits: ['it is exported in training mode', 'its input is channels-last', notPerChannel],
+  },
+  LayerNormalization: {
+    read: LayerNormalization,
+    becomes: ['LayerNorm'],
+    limits: ['only over the channels of each pixel', 'its mean and deviation are outputs too', notPerChannel],
+    since: 17,
+  },
+  ReduceMean: { read: ReduceMean, becomes: ['GlobalAveragePool'], limits: ['only a mean over height and width'] },
+} satisfies Record<string, Operator>;

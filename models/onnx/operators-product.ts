@@ -1,7 +1,7 @@
 /** @file Rules of matrix products: fully connected layers, and linear layers on channels-last maps. */
 import type { ImportContext } from './import-context.ts';
 import type { OnnxNode } from './onnx-node.ts';
-import type { Rule } from './rule.ts';
+import type { Operator, Rule } from './rule.ts';
 
 const Gemm: Rule = (node, context) => {
   const [x = '', w = '', b = ''] = node.inputs;
@@ -50,4 +50,22 @@ function isRow(dims: readonly number[]): boolean {
   return dims.length <= 2 && dims.every((extent, i) => extent === 1 || i === dims.length - 1);
 }
 
-export const productRules = { Gemm, MatMul } satisfies Record<string, Rule>;
+const sharedWeight = 'its weight is shared with a node that reads it in another layout';
+const fullyConnectedLimits = ['its input is not one vector an image', sharedWeight];
+
+export const productRules = {
+  Gemm: {
+    read: Gemm,
+    becomes: ['Gemm', 'Affine'],
+    limits: ['only x w + b with a constant w', ...fullyConnectedLimits, 'its bias is not one value an output'],
+  },
+  MatMul: {
+    read: MatMul,
+    becomes: ['Gemm', 'Conv'],
+    limits: [
+      'only an activation times a constant matrix',
+      'only a vector or a channels-last map times a matrix',
+      sharedWeight,
+    ],
+  },
+} satisfies Record<string, Operator>;

@@ -3,9 +3,15 @@ import { elements } from '../../runtime/graph/graph.ts';
 import type { ImportContext } from './import-context.ts';
 import { transposeKind } from './layout.ts';
 import type { OnnxNode } from './onnx-node.ts';
-import type { Rule } from './rule.ts';
+import type { Operator, Rule } from './rule.ts';
 
 const Identity: Rule = (node, context) => context.rename(node, node.inputs[0] ?? '');
+
+const Dropout: Rule = (node, context) => {
+  if (node.outputs.slice(1).some((output) => context.isRead(output))) return 'its mask is an output too';
+  const mode = node.inputs[2] ?? '';
+  return mode === '' || context.isFalse(mode) ? Identity(node, context) : 'it is exported in training mode';
+};
 
 const Flatten: Rule = (node, context) => {
   const axis = node.integer('axis', 1);
@@ -43,18 +49,22 @@ const Squeeze: Rule = (node, context) => {
   return axes.length === 0 || String(dropped) === pixel ? flattenOrRename(node, context) : `its axes are [${axes}]`;
 };
 
+const NO_MAP = 'it flattens neither a map nor a vector';
+
 function flattenOrRename(node: OnnxNode, context: ImportContext): string | undefined {
   const [x = ''] = node.inputs;
   const shape = context.shape(x);
   if (!shape) return 'its input has no known shape';
   if (shape.length === 1) return context.rename(node, x);
+  if (shape.length !== 3) return NO_MAP;
   if (context.isChannelsLast(x) && elements(shape) !== shape.at(-1)) return 'it flattens a channels-last map';
   return context.emit('Flatten', node, [x], {}, {});
 }
 
 const Transpose: Rule = (node, context) => {
   const [x = ''] = node.inputs;
-  const permutation = node.integers('perm', []);
+  const reversed = (context.onnxDims(x) ?? []).map((_, axis) => axis).reverse();
+  const permutation = node.integers('perm', reversed);
   if (permutation.every((axis, i) => axis === i)) return context.rename(node, x);
   const kind = transposeKind(permutation);
   const last = context.isChannelsLast(x);
@@ -147,15 +157,43 @@ const Pad: Rule = (node, context) => {
   return context.pad(node, x, [top, left, bottom, right]);
 };
 
+const flattens = ['its input has no known shape', NO_MAP, 'it flattens a channels-last map'];
+const alongChannels = 'only along the channels';
+
 export const shapeRules = {
-  Concat,
-  Dropout: Identity,
-  Flatten,
-  Identity,
-  Pad,
-  Reshape,
-  Slice,
-  Split,
-  Squeeze,
-  Transpose,
-} satisfies Record<string, Rule>;
+  Concat: {
+    read: Concat,
+    becomes: ['Concat'],
+    limits: ['it joins constants', alongChannels, 'it joins maps of different sizes'],
+  },
+  Dropout: { read: Dropout, becomes: [], limits: ['its mask is an output too', 'it is exported in training mode'] },
+  Flatten: { read: Flatten, becomes: ['Flatten'], limits: ['only axis 1', ...flattens] },
+  Identity: { read: Identity, becomes: [], limits: [] },
+  Pad: {
+    read: Pad,
+    becomes: [],
+    limits: [
+      'its pads are not known or negative',
+      'only of zeros',
+      'only around maps',
+      'only before convolutions and average pools',
+    ],
+  },
+  Reshape: {
+    read: Reshape,
+    becomes: ['Flatten'],
+    limits: ['its target is not known', 'only a flattening to [N, features]', ...flattens],
+  },
+  Slice: {
+    read: Slice,
+    becomes: ['ChannelSlice'],
+    limits: ['its limits are not known', 'only steps of 1', alongChannels, 'it takes the channels'],
+  },
+  Split: {
+    read: Split,
+    becomes: ['ChannelSlice'],
+    limits: [alongChannels, 'its parts […] are not … channels'],
+  },
+  Squeeze: { read: Squeeze, becomes: ['Flatten'], limits: ['only of a single pixel', 'its axes are […]', ...flattens] },
+  Transpose: { read: Transpose, becomes: [], limits: ['only between NCHW and NHWC'] },
+} satisfies Record<string, Operator>;

@@ -3,7 +3,7 @@ import type { WindowAttributes } from '../../kernels/window.ts';
 import type { Shape } from '../../runtime/graph/graph.ts';
 import type { ImportContext } from './import-context.ts';
 import type { OnnxNode } from './onnx-node.ts';
-import type { Rule } from './rule.ts';
+import type { Operator, Rule } from './rule.ts';
 
 const Conv: Rule = (node, context) => {
   const [x = '', w = '', b = ''] = node.inputs;
@@ -115,7 +115,31 @@ function maxPool(
   return context.emit('MaxPool', node, node.inputs.slice(0, 1), {}, window);
 }
 
-export const windowRules = { AveragePool, Conv, GlobalAveragePool, GlobalMaxPool, MaxPool } satisfies Record<
-  string,
-  Rule
->;
+const maps = ['only maps can be pooled', 'its input is channels-last'];
+const tooManyTaps = 'its window has … pixels, more than the 255 one byte can tell apart';
+
+export const windowRules = {
+  AveragePool: {
+    read: AveragePool,
+    becomes: ['AveragePool', 'GlobalAveragePool'],
+    limits: [...maps, 'only windows without dilation', 'its input is padded once more'],
+  },
+  Conv: {
+    read: Conv,
+    becomes: ['Conv', 'DepthwiseConv', 'GroupedConv', 'Affine'],
+    limits: [
+      'its weight is not a constant',
+      'only two-dimensional convolutions of maps',
+      'its input is channels-last',
+      'its weight is shared with a node that reads it in another layout',
+      'its bias is not a constant',
+    ],
+  },
+  GlobalAveragePool: { read: GlobalAveragePool, becomes: ['GlobalAveragePool'], limits: maps },
+  GlobalMaxPool: { read: GlobalMaxPool, becomes: ['MaxPool'], limits: [...maps, tooManyTaps] },
+  MaxPool: {
+    read: MaxPool,
+    becomes: ['MaxPool'],
+    limits: [...maps, 'its indices are an output too', tooManyTaps],
+  },
+} satisfies Record<string, Operator>;

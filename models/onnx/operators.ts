@@ -8,9 +8,14 @@ import { normRules } from './operators-norm.ts';
 import { productRules } from './operators-product.ts';
 import { shapeRules } from './operators-shape.ts';
 import { windowRules } from './operators-window.ts';
-import type { Rule } from './rule.ts';
+import type { Operator } from './rule.ts';
 
-export const operators: Readonly<Record<string, Rule>> = {
+export const NOT_FLOAT = 'its input is not float32, float16 or bfloat16';
+export const SHAPE_UNKNOWN = 'the shape of its input is not known';
+/** Reasons for which any op can be refused. */
+export const generalLimits: readonly string[] = [NOT_FLOAT, SHAPE_UNKNOWN];
+
+export const operators: Readonly<Record<string, Operator>> = {
   ...activationRules,
   ...arithmeticRules,
   ...normRules,
