@@ -9,6 +9,7 @@
  */
 
 export { listProfiles, loadProfile } from '../device-profiles/profiles.ts';
+export { rooflineRates } from '../device-profiles/rates.ts';
 export type { DeviceProfile } from '../device-profiles/schema.ts';
 export { exportModel } from '../models/onnx/export.ts';
 export { type ModelFile, readModelFile } from '../models/onnx/model-file.ts';
@@ -34,10 +35,23 @@ export { findBlocks } from './graph/blocks.ts';
 export type { Block, Graph, Node, Parameter, Shape } from './graph/graph.ts';
 export { type HeadOptions, replaceHead } from './graph/head.ts';
 export { printGraph } from './graph/print.ts';
-export type { OptimizerName, Plan, PlannedBlock, PlannedBuffer, PlannedBytes, PlannedStep } from './plan/plan.ts';
+export { type FrontierPoint, frontier } from './plan/frontier.ts';
+export type {
+  OptimizerName,
+  Plan,
+  PlannedBlock,
+  PlannedBuffer,
+  PlannedBytes,
+  PlannedStep,
+  PredictedTime,
+  Rates,
+} from './plan/plan.ts';
 export { planReport } from './plan/report.ts';
+export { type SaveName, type Savings, saveNames } from './plan/savings.ts';
 export { nearestFit, type PlanRequest, planTraining, requireFit } from './plan/search.ts';
-export type { SchemeName } from './scheme/names.ts';
+export { type TinyTlBytes, tinyTlBytes } from './plan/tinytl.ts';
+export { type NormStatistics, normStatistics, type SchemeName, schemeNames } from './scheme/names.ts';
+export { countBlocks, type SchemeOptions } from './scheme/scheme.ts';
 export { type EvaluateOptions, type Evaluation, evaluate } from './train/evaluate-model.ts';
 export type { TrainConfig, TrainOptions } from './train/options.ts';
 export { type RunEvent, resumeTraining, type TrainHooks, type TrainResult, train } from './train/train.ts';
