@@ -7,13 +7,39 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
 import { networkNames } from '../../models/networks/networks.ts';
-import { schemeNames } from '../../runtime/scheme/names.ts';
-import { type Survey, survey } from '../../tools/networks/survey.ts';
+import { optimizerNames } from '../../runtime/plan/plan.ts';
+import { saveNames } from '../../runtime/plan/savings.ts';
+import type { PlanRequest } from '../../runtime/plan/search.ts';
+import { normStatistics, schemeNames } from '../../runtime/scheme/names.ts';
+import { Random } from '../../runtime/train/random.ts';
+import { highWater, type Survey, survey } from '../../tools/networks/survey.ts';
 import { BARS, holds, networkTable, withTable } from '../../tools/networks/table.ts';
 
 const names = await networkNames();
 const surveys: Survey[] = [];
 const readme = new URL('../../../models/README.md', import.meta.url);
+
+/** Random ways to train each network, besides the schemes one by one. */
+const DRAWS = 2;
+const seed = 3;
+const random = new Random(seed);
+
+/** Any scheme, saving, statistics, batch and pass. */
+function drawRequest(random: Random): Partial<PlanRequest> {
+  const pick = <T>(items: readonly T[]): T => items[random.integer(0, items.length - 1)] as T;
+  const batch = random.integer(1, 3);
+  const norms = pick(normStatistics);
+  return {
+    scheme: pick(schemeNames),
+    blocks: random.integer(0, 4),
+    save: pick(saveNames.filter((save) => save !== 'auto')),
+    recompute: random.integer(0, 1) === 1,
+    norms,
+    optimizer: pick(optimizerNames),
+    batch,
+    microBatch: norms === 'stored' ? random.integer(1, batch) : batch,
+  };
+}
 
 for (const name of names) {
   test.serial(name, async (t) => {
@@ -31,6 +57,12 @@ for (const name of names) {
       t.true(difference.logits <= BARS.logits, `logits: ${difference.logits}`);
       t.true(exported <= BARS.logits, `exported file: ${exported}`);
       t.true(holds(found));
+      for (let draw = 0; draw < DRAWS; draw++) {
+        const changes = drawRequest(random);
+        const { peakBytes, highWaterBytes, loss } = await highWater(name, folder, changes);
+        t.is(highWaterBytes, peakBytes, `seed ${seed}: ${JSON.stringify(changes)}`);
+        t.true(Number.isFinite(loss), `seed ${seed}: ${JSON.stringify(changes)}`);
+      }
       t.log(`worst of ${difference.tensors} gradients: "${difference.worst}", ${difference.gradient.toExponential(1)}`);
     } finally {
       await rm(folder, { recursive: true, force: true });

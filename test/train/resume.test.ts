@@ -17,6 +17,7 @@ test.after.always(() => rm(root, { recursive: true, force: true }));
 const settings: Readonly<Record<string, Partial<TrainOptions>>> = {
   adam: { optimizer: 'adam', augment: 'flip', checkpointSteps: 3 },
   sgd: { optimizer: 'sgd', augment: 'shift:2,colour:0.3', microBatch: 3, checkpointSteps: 100 },
+  statistics: { optimizer: 'sgd', norms: 'batch', save: '8bit', recompute: true, checkpointSteps: 2, augment: 'flip' },
   patience: { optimizer: 'adamw', patience: 2, epochs: 4, warmupSteps: 3, augment: 'flip', checkpointSteps: 1 },
 };
 
@@ -69,6 +70,7 @@ for (const [setting, steps] of [
   ['adam', [1, 4, 6, 11]],
   ['sgd', [7]],
   ['patience', [9]],
+  ['statistics', [5]],
 ] as const) {
   test(`${setting}: stopped at step ${steps.join(' and ')}, it goes on as if it never had`, async (t) => {
     const chosen = options(setting);

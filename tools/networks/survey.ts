@@ -77,6 +77,26 @@ export async function survey(name: string, folder?: string): Promise<Survey> {
   };
 }
 
+/**
+ * One step under any request.
+ * @returns the plan's exact peak and the highest byte the step touched: equal, or the plan is wrong
+ */
+export async function highWater(
+  name: string,
+  folder: string,
+  changes: Partial<PlanRequest>,
+): Promise<{ readonly peakBytes: number; readonly highWaterBytes: number; readonly loss: number }> {
+  const golden = await readNetworkGolden(name);
+  const model = await openModel(await materializeNetwork(name, folder), { imageSize: golden.imageSize });
+  const plan = planFor(model, golden, changes);
+  await using engine = await openEngine(plan, model);
+  const all = goldenImages({ images: plan.batch, imageSize: golden.imageSize });
+  const labels = Int32Array.from({ length: plan.batch }, (_, i) => i % plan.classes);
+  const { loss } = await engine.gradients({ count: plan.batch, images: all }, labels);
+  const { highWaterBytes } = await engine.statistics();
+  return { peakBytes: plan.peakBytes, highWaterBytes, loss };
+}
+
 function planFor({ file, graph }: Model, { images, imageSize }: NetworkGolden, changes: Partial<PlanRequest>): Plan {
   return planTraining(graph, {
     model: { name: file.name, sha256: file.sha256, imageSize, fileBytes: file.bytes },
