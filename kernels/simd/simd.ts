@@ -6,47 +6,14 @@
  */
 import { readFile } from 'node:fs/promises';
 import { ExecutionError } from '../../runtime/errors.ts';
-import type { StructureKernels } from './structure-kernels.ts';
+import type { GeometryArguments, StructureKernels } from './structure-kernels.ts';
 
-type DepthwiseKernel = (
-  first: number,
-  second: number,
-  result: number,
-  batch: number,
-  height: number,
-  width: number,
-  channels: number,
-  kernelHeight: number,
-  kernelWidth: number,
-  strideH: number,
-  strideW: number,
-  dilationH: number,
-  dilationW: number,
-  padTop: number,
-  padLeft: number,
-  outHeight: number,
-  outWidth: number,
-) => void;
+type DepthwiseKernel = (first: number, second: number, result: number, ...geometry: GeometryArguments) => void;
 
 type PatchKernel = (
   source: number,
   target: number,
-  batch: number,
-  height: number,
-  width: number,
-  channels: number,
-  kernelHeight: number,
-  kernelWidth: number,
-  strideH: number,
-  strideW: number,
-  dilationH: number,
-  dilationW: number,
-  padTop: number,
-  padLeft: number,
-  outHeight: number,
-  outWidth: number,
-  firstRow: number,
-  rows: number,
+  ...rest: [...GeometryArguments, firstRow: number, rows: number]
 ) => void;
 
 type ImageKernel = (source: number, target: number, batch: number, pixels: number, channels: number) => void;

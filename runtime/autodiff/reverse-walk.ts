@@ -9,6 +9,7 @@ import { entriesOf, neededAgain } from './again.ts';
 import type { NodePlan } from './node-plans.ts';
 import {
   codedBytes,
+  emptyStep,
   gradientName,
   type Pass,
   type TrainingGraph,
@@ -230,27 +231,10 @@ export class ReverseWalk {
     return sum;
   }
 
-  /** A step without parameters that moves one tensor. */
+  /** A step that moves one tensor. */
   #move(pass: Pass, op: string, tensor: string): TrainingStep {
     const shape = shapeOf(this.#graph, tensor);
-    return {
-      pass,
-      op,
-      node: tensor,
-      attributes: {},
-      shapes: { inputs: [shape], output: shape, parameters: {} },
-      inputs: [],
-      output: null,
-      parameters: {},
-      saved: {},
-      savedElements: {},
-      dOutput: null,
-      dInputs: [],
-      dParameters: {},
-      inPlace: null,
-      workspaceBytes: 0,
-      flops: elements(shape),
-    };
+    return { ...emptyStep(pass, op, tensor, shape), flops: elements(shape) };
   }
 
   /** A new value of a tensor's size; numbered if the name is taken. */

@@ -1,6 +1,6 @@
 /** @file The training graph: steps over named values, what autodiff gives and the planner lays out. */
 import type { NodeShapes } from '../../kernels/kernel.ts';
-import type { Graph, Node } from '../graph/graph.ts';
+import type { Graph, Node, Shape } from '../graph/graph.ts';
 
 /** A tensor of one image that some step writes and others read. */
 export interface Value {
@@ -59,6 +59,28 @@ export interface TrainingGraph {
   readonly loss: string;
   /** The cotangent the engine fills in: dLoss of each image, 1 / batch for a mean. */
   readonly seed: string;
+}
+
+/** A step with nothing in it, to be filled in: on one tensor of a shape, without parameters. */
+export function emptyStep(pass: Pass, op: string, node: string, shape: Shape): TrainingStep {
+  return {
+    pass,
+    op,
+    node,
+    attributes: {},
+    shapes: { inputs: [shape], output: shape, parameters: {} },
+    inputs: [],
+    output: null,
+    parameters: {},
+    saved: {},
+    savedElements: {},
+    dOutput: null,
+    dInputs: [],
+    dParameters: {},
+    inPlace: null,
+    workspaceBytes: 0,
+    flops: 0,
+  };
 }
 
 export const gradientName = (tensor: string): string => `d ${tensor}`;

@@ -1,8 +1,8 @@
 /** @file From a graph and decisions to a Plan: no search here, one set of decisions gives one plan. */
-import type { TrainingGraph } from '../autodiff/training-graph.ts';
+import { emptyStep, type TrainingGraph } from '../autodiff/training-graph.ts';
 import type { ErrorFacts } from '../errors.ts';
 import { elements, type Graph, shapeOf } from '../graph/graph.ts';
-import type { Scheme, SchemeOptions } from '../scheme/scheme.ts';
+import type { Scheme, SchemeOptions } from '../scheme/options.ts';
 import { plainStoredBytes } from './accounting.ts';
 import { type Storage, workspaceName } from './lifetimes.ts';
 import type { OptimizerName, Plan, PlannedBuffer, PlannedStep, Rates } from './plan.ts';
@@ -134,22 +134,14 @@ function plannedBlocks({ scheme, storages }: Prepared, microBatch: number): Plan
 }
 
 function plannedSteps(training: TrainingGraph): PlannedStep[] {
-  const prefix: PlannedStep = {
-    pass: 'prefix',
-    op: 'Prefix',
-    node: training.cut,
-    attributes: {},
-    shapes: { inputs: [], output: shapeOf(training.graph, training.cut), parameters: {} },
-    inputs: [],
-    output: training.cut,
-    parameters: {},
-    saved: {},
-    savedElements: {},
-    dOutput: null,
-    dInputs: [],
-    dParameters: {},
-    workspace: null,
-  };
+  const shape = shapeOf(training.graph, training.cut);
+  const {
+    inPlace: _,
+    workspaceBytes: __,
+    flops: ___,
+    ...entering
+  } = emptyStep('forward', 'Prefix', training.cut, shape);
+  const prefix: PlannedStep = { ...entering, pass: 'prefix', output: training.cut, workspace: null };
   const steps = training.steps.map(
     ({ inPlace: _, workspaceBytes, flops: __, ...step }, index): PlannedStep => ({
       ...step,

@@ -6,7 +6,7 @@
  * can only move it towards the front: it never gives a worse plan.
  */
 import type { Graph } from '../graph/graph.ts';
-import type { SchemeOptions } from '../scheme/scheme.ts';
+import type { SchemeOptions } from '../scheme/options.ts';
 import { countBlocks } from '../scheme/scheme.ts';
 import type { Savings } from './savings.ts';
 import { candidateSavings, type SaveName } from './savings.ts';

@@ -1,7 +1,7 @@
 /** @file What lies on the arena from the first step to the last. */
 import type { TrainingGraph } from '../autodiff/training-graph.ts';
 import { elements, type Graph, parameterOf } from '../graph/graph.ts';
-import type { ParameterGroup, Scheme } from '../scheme/scheme.ts';
+import type { ParameterGroup, Scheme } from '../scheme/options.ts';
 import { ALIGNMENT, align } from './layout.ts';
 import {
   type BufferCategory,

@@ -6,7 +6,7 @@
 import type { NodeShapes } from '../../kernels/kernel.ts';
 import type { Pass } from '../autodiff/training-graph.ts';
 import type { Attributes } from '../graph/graph.ts';
-import type { SchemeOptions } from '../scheme/scheme.ts';
+import type { SchemeOptions } from '../scheme/options.ts';
 import type { Savings } from './savings.ts';
 
 /** `statistics` are running ones: they change, but have neither gradient nor optimizer state. */

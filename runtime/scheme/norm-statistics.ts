@@ -3,7 +3,7 @@ import { type ActivationAttributes, hasActivation, noActivation } from '../../ke
 import type { AffineAttributes } from '../../kernels/affine.ts';
 import type { Block, Graph, Node } from '../graph/graph.ts';
 import { matcher } from './globs.ts';
-import type { ParameterGroup, Scheme, SchemeOptions } from './scheme.ts';
+import type { ParameterGroup, Scheme, SchemeOptions } from './options.ts';
 
 type Parts = Scheme['parts'];
 

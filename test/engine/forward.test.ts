@@ -1,7 +1,7 @@
 import test, { type ExecutionContext } from 'ava';
 import { importGraph } from '../../models/onnx/import.ts';
 import { encodeModel } from '../../models/onnx/proto.ts';
-import type { SchemeOptions } from '../../runtime/scheme/scheme.ts';
+import type { SchemeOptions } from '../../runtime/scheme/options.ts';
 import { assertClose } from '../support/compare.ts';
 import { randomImages } from '../support/draws.ts';
 import { mobileNetFile } from '../support/mobilenet.ts';

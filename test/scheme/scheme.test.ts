@@ -1,6 +1,7 @@
 import test from 'ava';
 import { UsageError } from '../../runtime/errors.ts';
-import { applyScheme, countBlocks, type SchemeOptions } from '../../runtime/scheme/scheme.ts';
+import type { SchemeOptions } from '../../runtime/scheme/options.ts';
+import { applyScheme, countBlocks } from '../../runtime/scheme/scheme.ts';
 import { GraphBuilder, relu6 } from '../support/graphs.ts';
 import { mobileNet } from '../support/mobilenet.ts';
 

@@ -1,7 +1,8 @@
 /** @file Ops whose work is matrix products: convolutions and fully connected layers. */
 import { isPointwise, patchRows } from '../../../kernels/conv.ts';
-import { geometry, type WindowAttributes } from '../../../kernels/window.ts';
+import type { WindowAttributes } from '../../../kernels/window.ts';
 import { elements } from '../../graph/graph.ts';
+import { geometryArguments } from './geometry-arguments.ts';
 import type { CpuOp, Machine, Operands } from './operands.ts';
 
 export const conv: CpuOp = {
@@ -90,41 +91,4 @@ function* patches(o: Operands): Generator<{ readonly from: number; readonly rows
 
 function gather(o: Operands, { simd }: Machine, part: { readonly from: number; readonly rows: number }): void {
   simd.im2col(o.input(0), o.workspace, ...geometryArguments(o), part.from, part.rows);
-}
-
-type GeometryArguments = [
-  batch: number,
-  height: number,
-  width: number,
-  channels: number,
-  kernelHeight: number,
-  kernelWidth: number,
-  strideH: number,
-  strideW: number,
-  dilationH: number,
-  dilationW: number,
-  padTop: number,
-  padLeft: number,
-  outHeight: number,
-  outWidth: number,
-];
-
-function geometryArguments(o: Operands): GeometryArguments {
-  const g = geometry(window(o), o.step.shapes.inputs[0] ?? [], o.step.shapes.output);
-  return [
-    o.batch,
-    g.height,
-    g.width,
-    g.channels,
-    g.kernelHeight,
-    g.kernelWidth,
-    g.strideH,
-    g.strideW,
-    g.dilationH,
-    g.dilationW,
-    g.padTop,
-    g.padLeft,
-    g.outHeight,
-    g.outWidth,
-  ];
 }
