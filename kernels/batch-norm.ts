@@ -46,6 +46,8 @@ export function moveStatistics(
   momentum: number,
   rows: number,
 ): void {
+  // Held statistics stay as they are, whatever the batch holds.
+  if (momentum === 0) return;
   // One value has no spread; PyTorch refuses it, a stream's last image may be it.
   const unbiased = rows > 1 ? rows / (rows - 1) : 1;
   for (let c = 0; c < stored.mean.length; c++) {

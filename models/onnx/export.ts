@@ -14,7 +14,7 @@ import { importWithProbes } from './open-model.ts';
 import { ancestors, usedInitializers } from './prefix.ts';
 import {
   type AttributeProto,
-  encodeModel,
+  encodeModelParts,
   type GraphProto,
   type ModelProto,
   makeNode,
@@ -33,7 +33,7 @@ export async function exportModel(file: ModelFile, delta: Delta, path: string): 
   requireBase(delta, file);
   const graph = await importWithProbes(file, delta.imageSize);
   const proto = mergeDelta(file, graph, delta);
-  await writeAtomically(path, [encodeModel(proto)]);
+  await writeAtomically(path, encodeModelParts(proto));
 }
 
 function mergeDelta(file: ModelFile, graph: Graph, delta: Delta): ModelProto {

@@ -3,12 +3,13 @@
  * such files may be larger than the memory; checks and hashes walk through them in pieces.
  */
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
-import { dirname, join, normalize } from 'node:path';
+import { basename, dirname, join, normalize } from 'node:path';
 import { ModelError } from '../../runtime/errors.ts';
 import { DataLocation, DataType, type GraphProto, type NodeProto, type TensorProto, tensorDims } from './proto.ts';
 
-/** Where a tensor's bytes lie. */
+/** Where a tensor's bytes lie; `view` is what the reader found there if they lie in the model file itself. */
 interface Range {
+  readonly view?: Uint8Array;
   readonly model: string;
   readonly tensor: string;
   readonly file: string;
@@ -47,6 +48,37 @@ export function locateExternal(path: string, tensor: TensorProto): void {
     if (found !== range.length) throw new Error(`expected ${range.length} bytes at ${range.offset}, found ${found}`);
   });
   ranges.set(tensor, range);
+}
+
+/** Remembers where in the model file the raw data of a tensor lie, which must be views on `bytes`, the file. */
+export function locateInside(path: string, bytes: Uint8Array, tensor: TensorProto): void {
+  const { rawData: view, dataLocation } = tensor;
+  if (dataLocation === DataLocation.EXTERNAL || view.buffer !== bytes.buffer || view.length === 0) return;
+  const offset = view.byteOffset - bytes.byteOffset;
+  ranges.set(tensor, { model: path, tensor: tensor.name, file: path, offset, length: view.length, view });
+}
+
+/** Shorter tensors are not worth a look into another file. */
+const SMALLEST_OUTSIDE = 4096;
+
+/**
+ * The tensor as a reference to the file that holds its data, so that whoever opens the model reads them from there; itself if
+ * it is small or its data were changed.
+ */
+export function outside(tensor: TensorProto): TensorProto {
+  const range = ranges.get(tensor);
+  if (!range?.view || range.view !== tensor.rawData || range.length < SMALLEST_OUTSIDE) return tensor;
+  const entries = { location: basename(range.file), offset: String(range.offset), length: String(range.length) };
+  return {
+    ...tensor,
+    rawData: new Uint8Array(),
+    dataLocation: DataLocation.EXTERNAL,
+    externalData: Object.entries(entries).map(([key, value]) => ({
+      $typeName: 'onnx.StringStringEntryProto',
+      key,
+      value,
+    })),
+  };
 }
 
 /** A tensor's bytes, from wherever they lie. */

@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { ModelError } from '../../runtime/errors.ts';
-import { locateExternal, pieces } from './external-data.ts';
+import { locateExternal, locateInside, pieces, rawLength } from './external-data.ts';
 import { DataLocation, decodeModel, type ModelProto, type TensorProto } from './proto.ts';
 
 /** A model file that has been read. */
@@ -16,7 +16,7 @@ export interface ModelFile {
   /** Of the file's bytes; where weights lie in external files, of the model followed by those files in order. */
   readonly sha256: string;
   readonly proto: ModelProto;
-  /** Size of the file. */
+  /** Size of the file, and of its tensors' data in files beside it. */
   readonly bytes: number;
   /** Opset of the default domain. */
   readonly opset: number;
@@ -33,8 +33,13 @@ export async function readModelFile(path: string): Promise<ModelFile> {
   const proto = decode(path, bytes);
   const hash = createHash('sha256').update(bytes);
   const tensors = weightTensors(proto);
-  for (const tensor of tensors) locateExternal(path, tensor);
+  for (const tensor of tensors) {
+    locateExternal(path, tensor);
+    locateInside(path, bytes, tensor);
+  }
+  let outsideBytes = 0;
   for (const tensor of tensors.filter(({ dataLocation }) => dataLocation === DataLocation.EXTERNAL)) {
+    outsideBytes += rawLength(tensor);
     for (const piece of pieces(tensor)) hash.update(piece);
   }
   const opset = Number(proto.opsetImport.find(({ domain }) => domain === '' || domain === 'ai.onnx')?.version ?? 0n);
@@ -46,7 +51,7 @@ export async function readModelFile(path: string): Promise<ModelFile> {
     name: basename(path).replace(/\.onnx$/i, ''),
     sha256: hash.digest('hex'),
     proto,
-    bytes: bytes.length,
+    bytes: bytes.length + outsideBytes,
     opset,
   };
 }

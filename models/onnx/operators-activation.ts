@@ -57,14 +57,14 @@ export function emitActivation(
 /** A node that is the function itself; its ONNX attributes alpha and beta with their defaults. */
 const smooth =
   (name: ActivationFunction, defaults: readonly number[] = []): Rule =>
-  (node, context) =>
-    emitActivation(
-      context,
-      node,
-      node.inputs[0] ?? '',
-      name,
-      defaults.map((value, i) => node.float(['alpha', 'beta'][i] ?? '', value)),
-    );
+  (node, context) => {
+    const parameters = defaults.map((value, i) => node.float(['alpha', 'beta'][i] ?? '', value));
+    // The derivative is told from the output, which falls where alpha is negative.
+    if ((parameters[0] ?? 0) < 0) return FALLING;
+    return emitActivation(context, node, node.inputs[0] ?? '', name, parameters);
+  };
+
+const FALLING = 'its alpha is negative';
 
 const Gelu: Rule = (node, context) =>
   smooth(node.text('approximate', 'none') === 'tanh' ? 'geluTanh' : 'gelu')(node, context);
@@ -83,11 +83,11 @@ const bound = { becomes: ['Clip'], limits: ['only with one number'] } satisfies 
 
 export const activationRules = {
   Clip: { read: Clip, becomes: ['Clip'], limits: ['its limits are not constants'] },
-  Elu: { read: smooth('elu', [1]), ...always },
+  Elu: { read: smooth('elu', [1]), ...always, limits: [FALLING] },
   Gelu: { read: Gelu, ...always, since: 20 },
-  HardSigmoid: { read: smooth('hardSigmoid', [0.2, 0.5]), ...always },
+  HardSigmoid: { read: smooth('hardSigmoid', [0.2, 0.5]), ...always, limits: [FALLING] },
   HardSwish: { read: smooth('hardSwish'), ...always, since: 14 },
-  LeakyRelu: { read: smooth('leakyRelu', [0.01]), ...always },
+  LeakyRelu: { read: smooth('leakyRelu', [0.01]), ...always, limits: [FALLING] },
   LogSoftmax: softmax,
   Max: { read: limit('low'), ...bound },
   Min: { read: limit('high'), ...bound },

@@ -1,6 +1,6 @@
 /** @file The frozen part of a model, cut out as an ONNX model of its own. */
 import { type Graph, shapeOf } from '../../runtime/graph/graph.ts';
-import { inlined, inlinedNode, requireOneFile } from './external-data.ts';
+import { inlined, inlinedNode, outside, requireOneFile } from './external-data.ts';
 import { imageInput } from './image-input.ts';
 import { channelsLastTensors } from './layout.ts';
 import type { ModelFile } from './model-file.ts';
@@ -21,13 +21,20 @@ const OUTPUT = 'edgeshift_cut';
 /**
  * The sub-model from the image to tensor `cut`, whose output is channels-last. Null if the cut is the image itself.
  * Anything onnxruntime can run may stand in it: nodes are taken over as they are.
+ * @param weights `inside`: the sub-model holds its weights; `beside`: it refers to the model file, beside which it must be
+ *   opened, and the weights are in memory once less
  */
-export function extractPrefix(file: ModelFile, graph: Graph, cut: string): Uint8Array | null {
+export function extractPrefix(
+  file: ModelFile,
+  graph: Graph,
+  cut: string,
+  weights: 'inside' | 'beside' = 'inside',
+): Uint8Array | null {
   if (cut === graph.input) return null;
   const source = file.proto.graph as GraphProto;
   const nodes = ancestors(source, cut);
   const initializer = usedInitializers(source, nodes);
-  requireOneFile(file.path, { node: nodes, initializer });
+  if (weights === 'inside') requireOneFile(file.path, { node: nodes, initializer });
   const shape = shapeOf(graph, cut);
   const { name, shape: image } = imageInput(file, shapeOf(graph, graph.input)[0]);
   // A map leaves the session as the arena wants it; what lies so already, or is a vector, needs nothing but the name.
@@ -42,7 +49,7 @@ export function extractPrefix(file: ModelFile, graph: Graph, cut: string): Uint8
     graph: makeGraph({
       name: 'prefix',
       node: [...nodes.map(inlinedNode), last],
-      initializer: initializer.map(inlined),
+      initializer: initializer.map(weights === 'inside' ? inlined : outside),
       input: [makeValueInfo(name, ['N', 3, image[0] ?? 0, image[1] ?? 0])],
       output: [makeValueInfo(OUTPUT, ['N', ...shape])],
     }),

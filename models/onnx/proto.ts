@@ -34,8 +34,47 @@ export function decodeModel(bytes: Uint8Array): ModelProto {
   return fromBinary(ModelProtoSchema, bytes);
 }
 
+/** The model's bytes; the data of its tensors are copied once. */
 export function encodeModel(model: ModelProto): Uint8Array {
-  return toBinary(ModelProtoSchema, model);
+  const parts = encodeModelParts(model);
+  const bytes = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
+  }
+  return bytes;
+}
+
+/**
+ * The model's bytes in pieces, to be written one after the other: data of initializers are the tensors' own views, so a large
+ * model takes no second copy. Fields of a protobuf message may stand in any order.
+ */
+export function encodeModelParts(model: ModelProto): Uint8Array[] {
+  const { graph, ...rest } = model;
+  if (!graph) return [toBinary(ModelProtoSchema, model)];
+  const tensors = graph.initializer.flatMap((tensor) => {
+    const head = toBinary(TensorProtoSchema, { ...tensor, rawData: new Uint8Array() });
+    const raw = tensor.rawData.length > 0 ? [fieldStart(RAW_DATA, tensor.rawData.length), tensor.rawData] : [];
+    const length = [head, ...raw].reduce((sum, part) => sum + part.length, 0);
+    return [fieldStart(INITIALIZER, length), head, ...raw];
+  });
+  const inside = [toBinary(GraphProtoSchema, { ...graph, initializer: [] }), ...tensors];
+  const length = inside.reduce((sum, part) => sum + part.length, 0);
+  return [toBinary(ModelProtoSchema, rest as ModelProto), fieldStart(GRAPH, length), ...inside];
+}
+
+/** Field numbers of onnx.proto3. */
+const GRAPH = 7;
+const INITIALIZER = 5;
+const RAW_DATA = 9;
+
+/** Key and length of a length-delimited field. */
+function fieldStart(field: number, length: number): Uint8Array {
+  const bytes = [(field << 3) | 2];
+  let rest = length;
+  for (; rest > 127; rest = Math.floor(rest / 128)) bytes.push((rest % 128) | 128);
+  return Uint8Array.from([...bytes, rest]);
 }
 
 export function makeModel(init: MessageInitShape<typeof ModelProtoSchema>): ModelProto {

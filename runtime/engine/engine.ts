@@ -49,6 +49,8 @@ export interface EngineModel {
   readonly parameters: ReadonlyMap<string, Float32Array>;
   /** ONNX bytes of the frozen prefix; null where the plan has none. */
   readonly prefix: Uint8Array | null;
+  /** Folder of the file that the prefix's weights are read from; absent: the prefix holds them. */
+  readonly prefixFolder?: string;
   readonly products: ProductModels;
   readonly preprocessing: Preprocessing;
 }
@@ -62,7 +64,7 @@ export interface Engine extends AsyncDisposable {
   features(images: Uint8Array, count: number): Promise<Float32Array>;
   /** Logits, `count` rows. Nothing is changed. */
   forward(input: EngineInput): Promise<Float32Array>;
-  /** Mean gradients of a batch, left in the gradient buffers; nothing is updated. */
+  /** Mean gradients of a batch, left in the gradient buffers; nothing is updated but running statistics. */
   gradients(input: EngineInput, labels: Int32Array): Promise<StepResult>;
   /**
    * One training step: forward, backward, update.

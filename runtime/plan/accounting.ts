@@ -7,25 +7,25 @@ import { nodeShapes } from '../graph/node-shapes.ts';
 const MIB = 2 ** 20;
 
 /**
- * Node, its workers, onnxruntime and its sessions without any model, by Node's major version: what the peak of training runs
- * leaves when everything planned is taken off, with a margin (`npm run bench -- memory`; x64).
+ * Node, its workers, onnxruntime and its sessions without any model, by Node's major version (x64). This and the factors below
+ * are fitted to the peaks of 20 training runs of 14 networks, which they meet within -5 and +10 % (`npm run bench -- memory` repeats some).
  */
 export function processBaseBytes(nodeVersion: string): number {
   const major = Number.parseInt(nodeVersion, 10);
-  if (major >= 24) return 144 * MIB;
-  return (major >= 22 ? 134 : 124) * MIB;
+  if (major >= 24) return 133 * MIB;
+  return (major >= 22 ? 123 : 113) * MIB;
 }
 
 /**
- * What the process holds while it writes the exported model, after the arena is gone: itself, the base file, the delta, and
- * the new file.
+ * What the process holds while it writes the exported model, after the arena is gone: itself, the base file, and the delta. The
+ * new file is written tensor by tensor.
  */
 export function exportBytes(baseBytes: number, fileBytes: number, deltaBytes: number): number {
-  return baseBytes + PARSER_BYTES + 2 * fileBytes + deltaBytes;
+  return baseBytes + PARSER_BYTES + fileBytes + deltaBytes;
 }
 
 /** A thread that has loaded the ONNX parser, less what training's own sessions held. */
-const PARSER_BYTES = 8 * MIB;
+const PARSER_BYTES = 16 * MIB;
 
 /** Image buffers of the data pipeline: two batches of u8 pixels ahead, and one image as the decoder holds it. */
 export function dataBytes(batch: number, imageSize: number): number {
@@ -34,21 +34,51 @@ export function dataBytes(batch: number, imageSize: number): number {
 
 /** Weights that onnxruntime holds for the prefix: every parameter once, in its own layout. */
 export function prefixWeightBytes(graph: Graph, prefix: readonly Node[]): number {
-  const names = new Set(prefix.flatMap(({ parameters }) => Object.values(parameters)));
-  return 4 * [...names].reduce((sum, name) => sum + elements(parameterOf(graph, name).shape), 0);
+  return sumBytes(graph, prefix, () => 1);
 }
 
 /**
- * Activations alive at once inside the prefix session at its worst node, for `batch` images: its inputs, its output and
- * whatever waits for a later node. Norms and activations work in place, as onnxruntime fuses them.
+ * What the weights of the prefix take at most while its session is opened. onnxruntime folds norms into convolutions and
+ * reorders their weights, each time into new memory; those of matrix products are used as they are.
  */
-export function prefixPeakBytes(graph: Graph, prefix: readonly Node[], cut: string, batch: number): number {
+export function prefixLoadingBytes(graph: Graph, prefix: readonly Node[]): number {
+  return sumBytes(graph, prefix, (name) => (parameterOf(graph, name).origin.shape.length === 4 ? 2.25 : 1));
+}
+
+function sumBytes(graph: Graph, nodes: readonly Node[], factor: (parameter: string) => number): number {
+  const names = new Set(nodes.flatMap(({ parameters }) => Object.values(parameters)));
+  const sum = [...names].reduce((bytes, name) => bytes + factor(name) * elements(parameterOf(graph, name).shape), 0);
+  return 4 * Math.ceil(sum);
+}
+
+/**
+ * What running the prefix takes besides its weights, for one image: the session's own tables, and activations, of which its
+ * allocator keeps more than are alive at once.
+ */
+export function prefixRunBytes(graph: Graph, prefix: readonly Node[], cut: string): number {
+  if (prefix.length === 0) return 0;
+  return NODE_BYTES * prefix.length + ALLOCATOR_FACTOR * prefixPeakBytes(graph, prefix, cut);
+}
+
+const NODE_BYTES = 40 * 1024;
+const ALLOCATOR_FACTOR = 3;
+
+/** Ops whose norm and activation onnxruntime computes in the same pass. */
+const fusing: ReadonlySet<string> = new Set(['Conv', 'DepthwiseConv', 'GroupedConv', 'Gemm', 'Affine']);
+
+/**
+ * Activations alive at once inside the prefix session at its worst node, for one image: its inputs, its output and
+ * whatever waits for a later node. Norms and clipping activations behind a convolution take nothing of their own.
+ */
+function prefixPeakBytes(graph: Graph, prefix: readonly Node[], cut: string): number {
   const size = (tensor: string): number => elements(graph.shapes.get(tensor) ?? []);
   const root = new Map<string, string>();
   const find = (tensor: string): string => root.get(tensor) ?? tensor;
+  const producer = new Map(prefix.map((node) => [node.output, node.op]));
   for (const { op, inputs, output } of prefix) {
-    const [input] = inputs;
-    if ((op === 'Affine' || op === 'Clip') && input !== undefined) root.set(output, find(input));
+    const [input = ''] = inputs;
+    const fused = op === 'Clip' || (op === 'Affine' && fusing.has(producer.get(input) ?? ''));
+    if (fused) root.set(output, find(input));
   }
   const lastUse = new Map<string, number>([[find(cut), prefix.length]]);
   prefix.forEach(({ inputs, output }, index) => {
@@ -63,7 +93,7 @@ export function prefixPeakBytes(graph: Graph, prefix: readonly Node[], cut: stri
     peak = Math.max(peak, bytes);
     for (const tensor of alive) if ((lastUse.get(tensor) ?? 0) <= index) alive.delete(tensor);
   });
-  return 4 * batch * peak;
+  return 4 * peak;
 }
 
 /**

@@ -80,7 +80,7 @@ export function buildPlan(graph: Graph, decisions: Decisions): Plan {
     bytes: size.bytes,
     blocks: plannedBlocks(prepared, microBatch),
     flops: plannedFlops(prepared, batch),
-    time: predictTime(graph, prepared, batch, microBatch, decisions.rates),
+    time: predictTime(scheme.graph, prepared, batch, microBatch, decisions.rates),
     values: {
       cut: training.cut,
       logits: training.logits,

@@ -43,6 +43,7 @@ export function depths(graph: Graph, wishes: Wishes): readonly Depth[] {
   // Statistics of a batch are those of the whole batch.
   const whole = norms === 'batch' || norms === 'moving';
   const sizes = microBatch === 'auto' ? (whole ? [batch] : halvings(batch)) : [Math.min(microBatch, batch)];
+  const headOnly = (count: number): boolean => count === 0 && name !== 'full' && !train?.length;
   return counts.map((count) => ({
     scheme: {
       name,
@@ -54,7 +55,7 @@ export function depths(graph: Graph, wishes: Wishes): readonly Depth[] {
       ...(momentum !== undefined && { momentum }),
     },
     // Nothing below the head trains: there is nothing to compute again.
-    savings: candidateSavings(graph, save, count === 0 && name !== 'full' && !train?.length ? false : recompute),
+    savings: candidateSavings(graph, save, headOnly(count) ? false : recompute, norms),
     microBatches: sizes,
   }));
 }

@@ -5,13 +5,14 @@ import { type Savings, saveName } from './savings.ts';
 /** A plan in the words of the options that make it. */
 export function describe({ scheme, savings, microBatch, batch }: Plan): string {
   const depth = scheme.name === 'head' || scheme.name === 'full' ? '' : ` --blocks ${scheme.blocks}`;
-  const globs = [
-    ...scheme.train.map((glob) => ` --train '${glob}'`),
-    ...scheme.freeze.map((glob) => ` --freeze '${glob}'`),
-  ].join('');
+  const list = (option: string, globs: readonly string[]): string =>
+    globs.length === 0 ? '' : ` --${option} '${globs.join(',')}'`;
+  const globs = list('train', scheme.train) + list('freeze', scheme.freeze);
   const what = scheme.train.length > 0 ? '' : `--scheme ${scheme.name}${depth}`;
-  const norms = scheme.norms === 'stored' ? '' : ` --norms ${scheme.norms}`;
-  const text = `${what}${globs}${norms}${describeSavings(savings)} --batch ${batch} --micro-batch ${microBatch}`;
+  const momentum = scheme.momentum === 0.1 ? '' : ` --norm-momentum ${scheme.momentum}`;
+  const norms = scheme.norms === 'stored' ? '' : ` --norms ${scheme.norms}${momentum}`;
+  const derivative = scheme.derivative === 'exact' ? '' : ` --derivative ${scheme.derivative}`;
+  const text = `${what}${globs}${norms}${derivative}${describeSavings(savings)} --batch ${batch} --micro-batch ${microBatch}`;
   return text.trim();
 }
 

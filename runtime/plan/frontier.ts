@@ -1,11 +1,10 @@
 /** @file The frontier: every budget at which the plan changes, and what it changes to. */
-import { EdgeshiftError } from '../errors.ts';
 import type { Graph } from '../graph/graph.ts';
 import { buildPlan, type Decisions, prepareOptions, sizeOptions } from './build.ts';
 import { depths } from './candidates.ts';
 import type { Plan } from './plan.ts';
 import { prepare } from './prepare.ts';
-import { decisions, type PlanRequest } from './search.ts';
+import { decisions, isNoCandidate, type PlanRequest } from './search.ts';
 import { measure } from './size.ts';
 
 /** The plan for all budgets from `plan.totalBytes` up to the next point's. */
@@ -46,7 +45,7 @@ function candidates(graph: Graph, request: PlanRequest): Decisions[] {
       for (const candidate of all.slice(0, 1)) prepare(graph, prepareOptions(candidate));
       return all;
     } catch (error) {
-      if (request.blocks === 'auto' && error instanceof EdgeshiftError && error.code === 'UNSUPPORTED_OP') return [];
+      if (request.blocks === 'auto' && isNoCandidate(error)) return [];
       throw error;
     }
   });

@@ -85,11 +85,16 @@ export interface PlannedBytes {
   readonly saved: number;
   /** Everything else on the arena: activations and gradients in passing, scratch, gaps. */
   readonly workspace: number;
-  /** Activations inside the prefix session. */
+  /** What running the prefix session takes besides its weights. */
   readonly prefixPeak: number;
-  /** Node, onnxruntime and its sessions before any model is loaded, and the image buffers of the data pipeline. */
+  /**
+   * Node, onnxruntime and its sessions before any model is loaded, the image buffers of the data pipeline, and copies in
+   * passing of the largest trained tensor.
+   */
   readonly base: number;
-  /** What writing the exported model at the end takes beyond the peak of training; 0 if it stays below. */
+  /** What opening the prefix and moving parameters in takes beyond the peak of training; 0 if it stays below. */
+  readonly loading: number;
+  /** What writing the exported model at the end takes beyond the others; 0 if it stays below. */
   readonly export: number;
 }
 

@@ -6,7 +6,7 @@ import { elements, type Graph, parameterOf, shapeOf } from '../graph/graph.ts';
 import { nodeShapes } from '../graph/node-shapes.ts';
 import type { Scheme, SchemeOptions } from '../scheme/options.ts';
 import { applyScheme } from '../scheme/scheme.ts';
-import { prefixPeakBytes, prefixWeightBytes } from './accounting.ts';
+import { prefixLoadingBytes, prefixRunBytes, prefixWeightBytes } from './accounting.ts';
 import { lifetimes, type Storage } from './lifetimes.ts';
 import { type PinnedBuffers, pinBuffers } from './pinned.ts';
 import type { OptimizerName } from './plan.ts';
@@ -18,9 +18,13 @@ export interface Prepared {
   readonly training: TrainingGraph;
   readonly storages: readonly Storage[];
   readonly pinned: PinnedBuffers;
+  /** Weights of the prefix, once it runs and while it is opened. */
   readonly prefixWeightBytes: number;
-  /** Of one image. */
-  readonly prefixPeakBytes: number;
+  readonly prefixLoadingBytes: number;
+  /** What running the prefix takes besides, for one image. */
+  readonly prefixRunBytes: number;
+  /** Of the largest parameter that trains. */
+  readonly largestTrainedBytes: number;
   /** Floating-point operations of the prefix for one image. */
   readonly prefixFlops: number;
   readonly trainableParameters: number;
@@ -37,8 +41,8 @@ export interface PrepareOptions {
 export const PREFIX_BATCH = 1;
 
 const prepared = new WeakMap<Graph, Map<string, Prepared>>();
-/** Candidates remembered of one graph; a search looks at a few hundred at the most. */
-const REMEMBERED = 512;
+/** The last candidates of a graph are remembered, no more: each holds a training graph, and a search makes hundreds. */
+const REMEMBERED = 4;
 
 /** Applies the scheme, differentiates, and finds lifetimes. The same options on the same graph are worked out once. */
 export function prepare(graph: Graph, options: PrepareOptions): Prepared {
@@ -46,8 +50,10 @@ export function prepare(graph: Graph, options: PrepareOptions): Prepared {
   prepared.set(graph, known);
   const key = JSON.stringify(options);
   const found = known.get(key) ?? compute(graph, options);
-  if (known.size >= REMEMBERED) known.clear();
+  known.delete(key);
   known.set(key, found);
+  const [oldest] = known.keys();
+  if (known.size > REMEMBERED && oldest !== undefined) known.delete(oldest);
   return found;
 }
 
@@ -69,10 +75,15 @@ function compute(graph: Graph, { scheme: options, savings, labelSmoothing, optim
     training,
     storages: lifetimes(training, { imageElements, prefixBatch: PREFIX_BATCH }),
     pinned: pinBuffers(graph, scheme, training, optimizer),
-    prefixWeightBytes: prefixWeightBytes(graph, prefix),
-    prefixPeakBytes: prefixPeakBytes(graph, prefix, cut, PREFIX_BATCH),
+    prefixWeightBytes: prefixWeightBytes(scheme.graph, prefix),
+    prefixLoadingBytes: prefixLoadingBytes(scheme.graph, prefix),
+    prefixRunBytes: prefixRunBytes(scheme.graph, prefix, cut),
+    largestTrainedBytes: Math.max(
+      0,
+      ...[...scheme.trains.keys()].map((name) => 4 * elements(parameterOf(graph, name).shape)),
+    ),
     prefixFlops: prefix.reduce(
-      (sum, node) => sum + (kernelOf(node)?.flops(nodeShapes(graph, node), node.attributes) ?? 0),
+      (sum, node) => sum + (kernelOf(node)?.flops(nodeShapes(scheme.graph, node), node.attributes) ?? 0),
       0,
     ),
     trainableParameters: [...scheme.trains]

@@ -29,22 +29,28 @@ export interface PlanRequest
  */
 export function planTraining(graph: Graph, request: PlanRequest): Plan {
   checkStatistics(request);
-  let smallest: Decisions | undefined;
+  let smallest: Depth | undefined;
   let refused: unknown;
   for (const depth of depths(graph, request)) {
     try {
       const found = firstFit(graph, request, depth);
       if (found) return buildPlan(graph, found);
-      smallest = smallestOf(request, depth);
+      smallest = depth;
     } catch (error) {
-      // A depth that reaches an op without a backward rule is no candidate; what lies above it may be.
-      if (request.blocks !== 'auto' || !(error instanceof EdgeshiftError) || error.code !== 'UNSUPPORTED_OP')
-        throw error;
+      if (request.blocks !== 'auto' || !isNoCandidate(error)) throw error;
       refused = error;
     }
   }
   if (!smallest) throw refused;
-  return buildPlan(graph, smallest);
+  return buildPlan(graph, smallestOf(graph, request, smallest));
+}
+
+/**
+ * True for what makes a depth no candidate while others may be: it reaches an op without a backward rule, or the user's
+ * patterns leave nothing of it to train.
+ */
+export function isNoCandidate(error: unknown): boolean {
+  return error instanceof EdgeshiftError && (error.code === 'UNSUPPORTED_OP' || error.facts.nothingTrains === true);
 }
 
 function checkStatistics({ norms = 'stored', microBatch, batch }: PlanRequest): void {
@@ -79,11 +85,15 @@ export function decisions(
 }
 
 /** The candidate of a depth that takes the least. */
-function smallestOf(request: PlanRequest, depth: Depth): Decisions {
-  const savings = depth.savings.at(-1);
-  const microBatch = depth.microBatches.at(-1);
-  if (!savings || microBatch === undefined) throw new Error('a depth has no candidates');
-  return decisions(request, depth, savings, microBatch);
+function smallestOf(graph: Graph, request: PlanRequest, depth: Depth): Decisions {
+  const sized = depth.savings.map((savings) => {
+    const candidate = decisions(request, depth, savings, depth.microBatches.at(-1) ?? 1);
+    const prepared = prepare(graph, prepareOptions(candidate));
+    return { candidate, totalBytes: measure(graph, prepared, sizeOptions(candidate)).totalBytes };
+  });
+  const [first, ...rest] = sized;
+  if (!first) throw new Error('a depth has no candidates');
+  return rest.reduce((least, other) => (other.totalBytes < least.totalBytes ? other : least), first).candidate;
 }
 
 function firstFit(graph: Graph, request: PlanRequest, depth: Depth): Decisions | undefined {
@@ -112,16 +122,30 @@ export function nearestFit(graph: Graph, request: PlanRequest): Plan | undefined
   const lighter = schemeNames.slice(0, schemeNames.indexOf(request.scheme) + 1).reverse();
   const limit = request.blocks === 'auto' || request.scheme === 'full' ? countBlocks(graph) : request.blocks;
   const { train: _, ...free } = request;
+  // The head alone takes the least of all: if that does not fit, nothing does.
+  const head = fitAt(graph, { ...free, scheme: 'head', blocks: 0, ...unbound });
+  if (!head) return undefined;
   for (const scheme of lighter) {
     if (scheme === 'full') continue;
     for (const blocks of scheme === 'head' ? [0] : range(limit).filter((k) => k > 0)) {
-      const wish = { ...free, scheme, blocks, microBatch: 'auto', save: 'auto', recompute: 'auto' } as const;
-      const [depth] = depths(graph, wish);
-      const found = depth && firstFit(graph, wish, depth);
+      const found = fitAt(graph, { ...free, scheme, blocks, ...unbound });
       if (found) return buildPlan(graph, found);
     }
   }
   return undefined;
+}
+
+const unbound = { microBatch: 'auto', save: 'auto', recompute: 'auto' } as const;
+
+/** The best candidate of one depth; undefined if none fits or that depth cannot be trained. */
+function fitAt(graph: Graph, request: PlanRequest): Decisions | undefined {
+  const [depth] = depths(graph, request);
+  try {
+    return depth && firstFit(graph, request, depth);
+  } catch (error) {
+    if (isNoCandidate(error)) return undefined;
+    throw error;
+  }
 }
 
 /**

@@ -5,7 +5,7 @@ import { dataBytes, exportBytes } from './accounting.ts';
 import { align, type Layout, layOut } from './layout.ts';
 import type { Storage } from './lifetimes.ts';
 import { PAGE_BYTES, type PlannedBytes } from './plan.ts';
-import { PREFIX_BATCH, type Prepared } from './prepare.ts';
+import type { Prepared } from './prepare.ts';
 
 /** What a size depends on besides the prepared candidate. */
 export interface SizeOptions {
@@ -31,7 +31,7 @@ export const storageBytes = ({ bytesPerImage, fixedBytes }: Storage, microBatch:
 /** The exact size. */
 export function measure(graph: Graph, prepared: Prepared, options: SizeOptions): Size {
   const { storages, pinned } = prepared;
-  const { microBatch, baseBytes } = options;
+  const { microBatch } = options;
   const layout = layOut(
     storages.map((storage) => ({ bytes: storageBytes(storage, microBatch), from: storage.from, to: storage.to })),
     pinned.end,
@@ -41,22 +41,46 @@ export function measure(graph: Graph, prepared: Prepared, options: SizeOptions):
     .filter(({ savedBy }) => savedBy !== null)
     .reduce((sum, storage) => sum + storageBytes(storage, microBatch), 0);
   const onArena = pinned.bytes;
-  const bytes = {
+  const parts = {
     ...onArena,
     frozenWeights: onArena.frozenWeights + prepared.prefixWeightBytes,
     saved: savedBytes,
     workspace: arenaBytes - Object.values(onArena).reduce((sum, part) => sum + part, 0) - savedBytes,
-    prefixPeak: prepared.prefixPeakBytes * PREFIX_BATCH,
-    base: outside(graph, options),
+    prefixPeak: prepared.prefixRunBytes,
+    base: outside(graph, prepared, options),
   };
-  const training = Object.values(bytes).reduce((sum, part) => sum + part, 0);
-  const exporting = exportBytes(baseBytes, options.fileBytes, bytes.trainableWeights);
-  const totalBytes = Math.max(training, exporting);
-  return { layout, arenaBytes, savedBytes, totalBytes, bytes: { ...bytes, export: totalBytes - training } };
+  const training = Object.values(parts).reduce((sum, part) => sum + part, 0);
+  const { loading, exporting } = otherPhases(graph, prepared, options);
+  const bytes = {
+    ...parts,
+    loading: Math.max(0, loading - training),
+    export: Math.max(0, exporting - Math.max(training, loading)),
+  };
+  const totalBytes = Math.max(training, loading, exporting);
+  return { layout, arenaBytes, savedBytes, totalBytes, bytes };
 }
 
-const outside = (graph: Graph, { batch, baseBytes }: SizeOptions): number =>
-  baseBytes + dataBytes(batch, shapeOf(graph, graph.input)[0] ?? 0);
+/**
+ * The process itself, the image buffers, and copies in passing of the largest trained tensor: onnxruntime's of its gradient, and
+ * the one that a checkpoint writes.
+ */
+function outside(graph: Graph, { largestTrainedBytes }: Prepared, { batch, baseBytes }: SizeOptions): number {
+  return baseBytes + dataBytes(batch, shapeOf(graph, graph.input)[0] ?? 0) + 2 * largestTrainedBytes;
+}
+
+/** What the process holds before the first step, while the prefix is opened and parameters move in, and after the last. */
+function otherPhases(
+  graph: Graph,
+  { pinned, prefixLoadingBytes }: Prepared,
+  { batch, baseBytes, fileBytes }: SizeOptions,
+): { readonly loading: number; readonly exporting: number } {
+  const { frozenWeights, trainableWeights } = pinned.bytes;
+  const images = dataBytes(batch, shapeOf(graph, graph.input)[0] ?? 0);
+  return {
+    loading: baseBytes + images + prefixLoadingBytes + 2 * (frozenWeights + trainableWeights),
+    exporting: exportBytes(baseBytes, fileBytes, trainableWeights),
+  };
+}
 
 /**
  * A bound that the exact size never lies below: whatever is alive at one time needs that much, however it is placed.
@@ -76,7 +100,7 @@ export function leastBytes(graph: Graph, prepared: Prepared, options: SizeOption
     peak = Math.max(peak, alive);
   }
   const arena = align(pinned.end) + peak;
-  const training = outside(graph, options) + arena + prepared.prefixWeightBytes + prepared.prefixPeakBytes;
-  const exporting = exportBytes(options.baseBytes, options.fileBytes, pinned.bytes.trainableWeights);
-  return Math.max(training, exporting);
+  const training = outside(graph, prepared, options) + arena + prepared.prefixWeightBytes + prepared.prefixRunBytes;
+  const { loading, exporting } = otherPhases(graph, prepared, options);
+  return Math.max(training, loading, exporting);
 }

@@ -11,14 +11,21 @@ export function globToRegExp(glob: string): RegExp {
     if (character === '*') pattern += '.*';
     else if (character === '?') pattern += '.';
     else if (end > 0) {
-      pattern += `[${glob
-        .slice(at + 1, end)
-        .replace(/\\/g, '\\\\')
-        .replace(/^!/, '^')}]`;
+      const negated = glob[at + 1] === '!';
+      const set = glob.slice(at + (negated ? 2 : 1), end).replace(/[\\^\]]/g, '\\$&');
+      pattern += `[${negated ? '^' : ''}${set}]`;
       at = end;
     } else pattern += character.replace(/[\\^$.|+()[\]{}]/g, '\\$&');
   }
   return new RegExp(`^${pattern}$`, 's');
+}
+
+function compile(glob: string, option: string): RegExp {
+  try {
+    return globToRegExp(glob);
+  } catch {
+    throw new UsageError(`${option} "${glob}" is no pattern: expected *, ? and sets such as [5-7] that rise`, { glob });
+  }
 }
 
 /**
@@ -27,7 +34,7 @@ export function globToRegExp(glob: string): RegExp {
  */
 export function matcher(graph: Graph, globs: readonly string[], option: string): (name: string) => boolean {
   const patterns = globs.map((glob) => {
-    const pattern = globToRegExp(glob);
+    const pattern = compile(glob, option);
     const names = [...graph.parameters.keys()];
     if (!names.some((name) => pattern.test(name))) {
       const near = names.filter((_, i) => i % Math.ceil(names.length / 6) === 0).map((name) => `"${name}"`);

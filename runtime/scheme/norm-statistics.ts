@@ -18,6 +18,11 @@ export function withStatistics(
   if (statistics === 'stored') return { graph, parts, trains };
   const frozen = options.freeze.length > 0 ? matcher(graph, options.freeze, '--freeze') : () => false;
   const touched = new Set(parts.filter((part) => part.trains.length > 0).flatMap(({ block }) => block.nodes));
+  const readers = new Map<string, number>();
+  for (const { parameters } of graph.nodes) {
+    for (const name of Object.values(parameters)) readers.set(name, (readers.get(name) ?? 0) + 1);
+  }
+  const below = nodesBelow(graph, trains);
   const all = new Map(trains);
   const added = new Map<string, { readonly nodes: readonly string[]; readonly running: readonly string[] }>();
   const synthetic = new Set(graph.synthetic);
@@ -25,9 +30,10 @@ export function withStatistics(
   const nodes = graph.nodes.flatMap((node): Node[] => {
     const { mean, variance } = node.parameters;
     if (node.op !== 'Affine' || !touched.has(node.name) || mean === undefined || variance === undefined) return [node];
-    const held = frozen(mean) || frozen(variance);
-    // A moving average that may not move is the stored one.
-    if (held && statistics === 'moving') return [node];
+    // Statistics that another norm reads too may not move: it may lie in the frozen part, or move them a second time.
+    const held = [mean, variance].some((name) => frozen(name) || (readers.get(name) ?? 0) > 1);
+    // A moving average that may not move is the stored one; with nothing of its own to learn, so is a norm below the cut.
+    if (held && (statistics === 'moving' || below.has(node.name))) return [node];
     const running = held ? [] : [mean, variance];
     for (const name of running) all.set(name, 'statistics');
     const { epsilon, ...activation } = (node as Node<AffineAttributes>).attributes;
@@ -57,6 +63,12 @@ export function withStatistics(
     parts: parts.map((part) => extend(part, added)),
     trains: all,
   };
+}
+
+/** Nodes before the first that trains: the prefix may take them. */
+function nodesBelow(graph: Graph, trains: ReadonlyMap<string, ParameterGroup>): ReadonlySet<string> {
+  const first = graph.nodes.findIndex(({ parameters }) => Object.values(parameters).some((name) => trains.has(name)));
+  return new Set(graph.nodes.slice(0, Math.max(0, first)).map(({ name }) => name));
 }
 
 function extend(

@@ -58,7 +58,9 @@ export function applyScheme(graph: Graph, options: SchemeOptions): Scheme {
   });
   keepPrefixFrozen(graph, trains, parts);
   if (trains.size === 0) {
-    throw new UsageError(`nothing of "${graph.name}" trains with these --train and --freeze patterns`);
+    throw new UsageError(`nothing of "${graph.name}" trains with these --train and --freeze patterns`, {
+      nothingTrains: true,
+    });
   }
   return { ...full, ...withStatistics(graph, parts, trains, full) };
 }

@@ -112,9 +112,7 @@ async function run(
   });
   const { session } = started;
   await using images = started.images;
-  if (images.skipped.length > 0) onEvent({ kind: 'skipped', files: images.skipped });
   const { plan } = session;
-  onEvent({ kind: 'plan', plan });
   const finished = await trainSession(session, config, images, folder, hooks, onEvent);
   releaseGarbage();
   const exported = finished.learnt ? await writeExport(config, folder) : null;
@@ -162,8 +160,11 @@ async function trainSession(
   { signal }: TrainHooks,
   onEvent: (event: RunEvent) => void,
 ) {
+  // First of all: whatever throws from here on, the engine's thread ends and the process can.
   await using _ = engine;
   releaseGarbage();
+  if (images.skipped.length > 0) onEvent({ kind: 'skipped', files: images.skipped });
+  onEvent({ kind: 'plan', plan });
   const { test } = images;
   const found = await loadNewest(folder.checkpoints, engine);
   if (found) onEvent({ kind: 'resume', step: found.step });

@@ -6,10 +6,14 @@ import test from 'ava';
 import { listProfiles } from '../../device-profiles/profiles.ts';
 import { rooflineRates } from '../../device-profiles/rates.ts';
 import type { Graph } from '../../runtime/graph/graph.ts';
+import { prepareOptions, sizeOptions } from '../../runtime/plan/build.ts';
+import { depths } from '../../runtime/plan/candidates.ts';
 import { frontier } from '../../runtime/plan/frontier.ts';
 import type { Plan } from '../../runtime/plan/plan.ts';
+import { prepare } from '../../runtime/plan/prepare.ts';
 import { saveName } from '../../runtime/plan/savings.ts';
-import { nearestFit, type PlanRequest, planTraining } from '../../runtime/plan/search.ts';
+import { decisions, nearestFit, type PlanRequest, planTraining } from '../../runtime/plan/search.ts';
+import { measure } from '../../runtime/plan/size.ts';
 import { normStatistics, schemeNames } from '../../runtime/scheme/names.ts';
 import { Random } from '../../runtime/train/random.ts';
 import { network } from '../support/networks.ts';
@@ -76,8 +80,10 @@ test('1,000 random networks, profiles and caps: a plan in under 50 ms at the med
     const plan = planTraining(graph, asked);
     millis.push(performance.now() - started);
     const about = `seed ${seed}, triple ${i}: ${graph.name}, ${profile.name}, ${cap} B`;
-    t.is(plan.fits, plan.totalBytes <= cap, about);
+    t.true(plan.fits ? plan.totalBytes <= cap : plan.totalBytes > cap, about);
     if (plan.fits) fitting++;
+    // Nothing that the planner prefers would have fitted either; measured one by one for a few, as it takes long.
+    if (i % 25 === 0) t.is(preferredThatFits(graph, asked, plan), null, about);
     const parts = Object.values(plan.bytes).reduce((sum, part) => sum + part, 0);
     t.is(parts, plan.totalBytes, about);
   }
@@ -89,6 +95,24 @@ test('1,000 random networks, profiles and caps: a plan in under 50 ms at the med
   t.true(at(0.5) <= 50, `median ${at(0.5)} ms`);
   t.true(fitting > TRIPLES / 4 && fitting < TRIPLES, `${fitting} fit`);
 });
+
+/** A candidate before the plan's own that lies below the cap, found by measuring every one; null if there is none. */
+function preferredThatFits(graph: Graph, asked: PlanRequest, plan: Plan): string | null {
+  for (const depth of depths(graph, asked)) {
+    for (const savings of depth.savings) {
+      for (const microBatch of depth.microBatches) {
+        const candidate = decisions(asked, depth, savings, microBatch);
+        // `full` says how many blocks there are only once it is applied.
+        const blocks = depth.scheme.name === 'full' ? plan.scheme.blocks : depth.scheme.blocks;
+        const text = JSON.stringify([blocks, savings, microBatch]);
+        if (plan.fits && text === JSON.stringify([plan.scheme.blocks, plan.savings, plan.microBatch])) return null;
+        const size = measure(graph, prepare(graph, prepareOptions(candidate)), sizeOptions(candidate));
+        if (size.totalBytes <= asked.budgetBytes) return text;
+      }
+    }
+  }
+  return null;
+}
 
 test('more memory never gives a worse plan; a plan found with a budget of its own size is itself', async (t) => {
   const random = new Random(seed + 1);
@@ -117,7 +141,7 @@ test('the frontier is what the search finds at each of its budgets, and one byte
   const { graph } = await network('mobilenet_v3_small-kept-opset13', 224);
   const asked: PlanRequest = request(graph, { blocks: 'auto', microBatch: 'auto', batch: 8, scheme: 'mobiletl' });
   const points = frontier(graph, asked);
-  t.true(points.length > 10);
+  t.true(points.length >= 8, `${points.length} points`);
   let before: Plan | undefined;
   for (const { plan } of points) {
     const found = planTraining(graph, { ...asked, budgetBytes: plan.totalBytes });

@@ -17,8 +17,8 @@ export function planOptions(flags: Flags): Partial<TrainOptions> {
     scheme: choiceFlag(flags, 'scheme', schemeNames),
     blocks: numberOrAuto(flags, 'blocks'),
     derivative: choiceFlag(flags, 'derivative', ['exact', 'sign'] as const),
-    train: listFlag(flags, 'train'),
-    freeze: listFlag(flags, 'freeze'),
+    train: globFlag(flags, 'train'),
+    freeze: globFlag(flags, 'freeze'),
     norms: choiceFlag(flags, 'norms', normStatistics),
     normMomentum: numberFlag(flags, 'normMomentum'),
     save: choiceFlag(flags, 'save', saveNames),
@@ -36,6 +36,14 @@ export function planOptions(flags: Flags): Partial<TrainOptions> {
     head: choiceFlag(flags, 'head', ['auto', 'new', 'keep'] as const),
     preprocessing: normalize === undefined ? undefined : preprocessingNamed(normalize),
   });
+}
+
+/** @throws UsageError if the option was given and holds no pattern */
+function globFlag(flags: Flags, key: 'train' | 'freeze'): readonly string[] | undefined {
+  const globs = listFlag(flags, key);
+  if (globs?.length === 0)
+    throw new UsageError(`--${key} holds no pattern: expected tensor names such as 'features.1*'`);
+  return globs;
 }
 
 /** @throws UsageError if the data or the model are missing */

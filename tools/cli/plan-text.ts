@@ -91,12 +91,12 @@ export function accountingText(
 }
 
 /** Every tensor a glob can name, and whether it trains. */
-export function tensorsText(graph: Graph, plan: Plan): string {
+export function tensorRows(graph: Graph, plan: Plan) {
   const trained = new Set(plan.blocks.flatMap(({ trains }) => trains));
-  const rows = [...graph.parameters.values()].map(({ name, shape }) => [
-    trained.has(name) ? 'trains' : 'frozen',
-    name,
-    `[${shape}]`,
-  ]);
-  return `${textTable(rows)}\n${rows.length} tensors, input ${graph.input} [${shapeOf(graph, graph.input)}]\n`;
+  return [...graph.parameters.values()].map(({ name, shape }) => ({ name, shape, trains: trained.has(name) }));
+}
+
+export function tensorsText(graph: Graph, rows: ReturnType<typeof tensorRows>): string {
+  const lines = rows.map(({ name, shape, trains }) => [trains ? 'trains' : 'frozen', name, `[${shape}]`]);
+  return `${textTable(lines)}\n${rows.length} tensors, input ${graph.input} [${shapeOf(graph, graph.input)}]\n`;
 }

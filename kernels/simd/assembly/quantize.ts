@@ -20,8 +20,8 @@ function groupRange(x: usize, pixels: i32, channels: i32, count: i32, range: usi
       const b = v128.load(x, 16);
       const c = v128.load(x, 32);
       const d = v128.load(x, 48);
-      lows = f32x4.pmin(lows, f32x4.pmin(f32x4.pmin(a, b), f32x4.pmin(c, d)));
-      highs = f32x4.pmax(highs, f32x4.pmax(f32x4.pmax(a, b), f32x4.pmax(c, d)));
+      lows = f32x4.min(lows, f32x4.min(f32x4.min(a, b), f32x4.min(c, d)));
+      highs = f32x4.max(highs, f32x4.max(f32x4.max(a, b), f32x4.max(c, d)));
     }
     low = min(min(f32x4.extract_lane(lows, 0), f32x4.extract_lane(lows, 1)),
       min(f32x4.extract_lane(lows, 2), f32x4.extract_lane(lows, 3)));

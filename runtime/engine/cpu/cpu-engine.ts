@@ -79,6 +79,9 @@ export class CpuEngine implements Engine {
     const { plan } = this;
     const { arena, simd } = this.#machine;
     for (const { gradients, bytes } of plan.spans) simd.fill(gradients, bytes);
+    // They move in the forward pass, before anybody knows whether the loss is finite.
+    const statistics = plan.buffers.filter(({ category }) => category === 'statistics');
+    const before = statistics.map(({ name }) => arena.view(name, 1).slice());
     let [loss, correct, prefixMillis, suffixMillis] = [0, 0, 0, 0];
     for (const [from, n] of parts(input.count, plan.microBatch)) {
       const started = performance.now();
@@ -89,7 +92,10 @@ export class CpuEngine implements Engine {
       await this.#run(isForward, n, 'training');
       for (const value of arena.view(plan.values.loss, n)) loss += value / input.count;
       correct += countCorrect(arena.view(plan.values.logits, n), labels.subarray(from, from + n));
-      if (!Number.isFinite(loss)) throw notFinite(loss);
+      if (!Number.isFinite(loss)) {
+        for (const [i, { name }] of statistics.entries()) arena.view(name, 1).set(before[i] ?? []);
+        throw notFinite(loss);
+      }
       await this.#run((step) => !isForward(step) && step.pass !== 'prefix', n, 'again');
       prefixMillis += entered - started;
       suffixMillis += performance.now() - entered;

@@ -25,7 +25,7 @@ export class Prefix {
   static async open(plan: Plan, model: EngineModel, machine: Machine): Promise<Prefix> {
     if (!model.prefix) return new Prefix(plan, machine, model.preprocessing, null);
     try {
-      const session = await InferenceSession.create(model.prefix, sessionOptions(plan.threads));
+      const session = await InferenceSession.create(model.prefix, sessionOptions(plan.threads, model.prefixFolder));
       return new Prefix(plan, machine, model.preprocessing, session);
     } catch (cause) {
       throw new ExecutionError(

@@ -81,10 +81,15 @@ export class ReferenceEngine implements Engine {
   async gradients(input: EngineInput, labels: Int32Array): Promise<StepResult> {
     for (const [name, gradient] of this.#pinned) if (name.startsWith(gradientBuffer(''))) gradient.fill(0);
     const values = this.#enter(input, labels);
+    const statistics = this.plan.buffers.filter(({ category }) => category === 'statistics');
+    const before = statistics.map(({ name }) => this.exact(name).slice());
     this.#runForward(values, input.count, 'training');
     const losses = values.get(this.plan.values.loss) ?? new Float64Array();
     const loss = losses.reduce((sum, value) => sum + value, 0) / input.count;
-    if (!Number.isFinite(loss)) throw notFinite(loss);
+    if (!Number.isFinite(loss)) {
+      for (const [i, { name }] of statistics.entries()) this.exact(name).set(before[i] ?? []);
+      throw notFinite(loss);
+    }
     for (const step of this.plan.steps) {
       if (step.pass === 'accumulate') this.#accumulate(step, values, input.count);
       if (step.pass === 'recompute') this.#forwardStep(step, values, input.count, 'again');

@@ -11,7 +11,7 @@ import { resolveConfig } from '../../../runtime/train/options.ts';
 import { type Prepared, prepareTraining, trainedNames } from '../../../runtime/train/prepare.ts';
 import { choiceFlag, type Flags, numberFlag, textFlag } from '../flags.ts';
 import { planOptions } from '../plan-flags.ts';
-import { accountingText, type DevicePlan, devicesText, frontierText, tensorsText } from '../plan-text.ts';
+import { accountingText, type DevicePlan, devicesText, frontierText, tensorRows, tensorsText } from '../plan-text.ts';
 
 const accountings = ['edgeshift', 'tinytl'] as const;
 
@@ -22,6 +22,10 @@ export async function run([model = '']: readonly string[], flags: Flags): Promis
     throw new UsageError(`--classes must be a whole number from 2: ${classes}`);
   }
   const accounting = choiceFlag(flags, 'accounting', accountings) ?? 'edgeshift';
+  const forms = ['frontier', 'devices', 'tensors'].filter((form) => flags[form] === true);
+  if (accounting === 'tinytl') forms.push('accounting tinytl');
+  if (forms.length > 1)
+    throw new UsageError(`plan prints one thing at a time: expected one of --${forms.join(', --')}`);
   const prepared = await prepareTraining(config, classes);
   const { plan, graph, request } = prepared;
   const out = textFlag(flags, 'out');
@@ -30,16 +34,15 @@ export async function run([model = '']: readonly string[], flags: Flags): Promis
   if (flags.frontier === true) return print(json, frontier(graph, request), frontierText);
   if (flags.devices === true) return print(json, await devicePlans(prepared), devicesText);
   if (flags.tensors === true) {
-    process.stdout.write(tensorsText(graph, plan));
-    return 0;
+    return print(json, tensorRows(graph, plan), (rows) => tensorsText(graph, rows));
   }
   if (accounting === 'tinytl') {
     const counted = tinyTlBytes(graph, new Set(trainedNames(graph, plan)), plan.batch);
     return print(json, { ...counted, scheme: plan.scheme, batch: plan.batch }, (of) => accountingText(plan, of));
   }
+  if (!json) process.stdout.write(planReport(plan));
   const misfit = plan.fits ? null : misfitText(plan, nearestFit(graph, request));
   if (json) console.log(JSON.stringify(misfit === null ? plan : { ...plan, misfit }));
-  else process.stdout.write(planReport(plan));
   if (misfit !== null) console.error(`edgeshift: ${misfit}`);
   return plan.fits ? 0 : 3;
 }
