@@ -7,7 +7,7 @@ export function globToRegExp(glob: string): RegExp {
   let pattern = '';
   for (let at = 0; at < glob.length; at++) {
     const character = glob[at] ?? '';
-    const end = character === '[' ? glob.indexOf(']', at + 2) : -1;
+    const end = character === '[' ? glob.indexOf(']', at + (glob[at + 1] === '!' ? 3 : 2)) : -1;
     if (character === '*') pattern += '.*';
     else if (character === '?') pattern += '.';
     else if (end > 0) {

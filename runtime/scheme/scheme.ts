@@ -39,6 +39,7 @@ export function applyScheme(graph: Graph, options: SchemeOptions): Scheme {
     ...options,
     blocks: top,
   } as const;
+  const fixed = fixedElsewhere(graph);
   const chosen = chooser(graph, full);
   const byName = new Map(graph.nodes.map((node) => [node.name, node]));
   const trains = new Map<string, ParameterGroup>();
@@ -49,7 +50,8 @@ export function applyScheme(graph: Graph, options: SchemeOptions): Scheme {
     for (const nodeName of block.nodes) {
       const node = byName.get(nodeName);
       for (const [role, parameter] of Object.entries(node?.parameters ?? {})) {
-        if (!node || trains.has(parameter) || !chosen(block, active, node, role, parameter)) continue;
+        if (!node || trains.has(parameter) || fixed.has(parameter) || !chosen(block, active, node, role, parameter))
+          continue;
         trains.set(parameter, block.role === 'head' ? 'head' : isAffine(node) ? 'norms' : 'weights');
         names.push(parameter);
       }
@@ -95,6 +97,16 @@ function keepPrefixFrozen(graph: Graph, trains: Map<string, ParameterGroup>, par
 }
 
 type Chooser = (block: Block, active: boolean, node: Node, role: string, parameter: string) => boolean;
+
+/** Tensors that some layer reads in a role without a gradient, such as a shift that is another norm's stored mean. */
+function fixedElsewhere(graph: Graph): ReadonlySet<string> {
+  return new Set(
+    graph.nodes.flatMap((node) => {
+      const trainable = kernelOf(node)?.trainable;
+      return Object.entries(node.parameters).flatMap(([role, name]) => (trainable?.includes(role) ? [] : [name]));
+    }),
+  );
+}
 
 /** The scheme's rule with the user's patterns on top. */
 function chooser(graph: Graph, options: Required<SchemeOptions>): Chooser {

@@ -151,7 +151,7 @@ for (const bits of [1, 2, 3, 4] as const) {
       const seed = SEED + 3 + bits;
       const next = seeded(seed);
       const steps = stepFunction('hardSwish', { alpha: 0, beta: 0 }, bits);
-      const special = [...steps.borders, ...steps.borders.map((x) => -x), -0, -1e-30, 1e30, Infinity, -Infinity];
+      const special = [...steps.borders, ...steps.borders.map((x) => -x), -0, -1e-30, 1e30, Infinity, -Infinity, NaN];
       // Every third value is a border or an extreme: what lies exactly on a border is where two codes could part.
       const x = draw(next, rows * channels).map((value, i) =>
         i % 3 === 1 ? Math.fround(special[((i - 1) / 3) % special.length] ?? 0) : Math.fround(4 * value),
