@@ -34,16 +34,9 @@ export function decodeModel(bytes: Uint8Array): ModelProto {
   return fromBinary(ModelProtoSchema, bytes);
 }
 
-/** The model's bytes; the data of its tensors are copied once. */
+/** The model's bytes, fields in the order of their numbers. */
 export function encodeModel(model: ModelProto): Uint8Array {
-  const parts = encodeModelParts(model);
-  const bytes = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.length;
-  }
-  return bytes;
+  return toBinary(ModelProtoSchema, model);
 }
 
 /**
