@@ -1,4 +1,5 @@
 /** @file Where the frozen prefix ends. */
+import { kernelOf } from '../../kernels/index.ts';
 import { findBlocks } from '../graph/blocks.ts';
 import { type Border, borders } from '../graph/borders.ts';
 import { type Block, elements, type Graph } from '../graph/graph.ts';
@@ -17,7 +18,9 @@ export function findCut(
   const below = borders(graph).filter(({ after, tensor }) => after < limit && !graph.synthetic.has(tensor));
   const block = blocks.find(({ nodes }) => nodes.includes(graph.nodes[limit]?.name ?? ''));
   const blockStart = graph.nodes.findIndex(({ name }) => name === block?.nodes[0]);
-  const inside = below.filter(({ after }) => after >= blockStart - 1);
+  // What only onnxruntime can run stays below the cut.
+  const lastForeign = graph.nodes.findLastIndex((node, index) => index < limit && !kernelOf(node));
+  const inside = below.filter(({ after }) => after >= Math.max(blockStart - 1, lastForeign));
   const size = ({ tensor }: Border): number => elements(graph.shapes.get(tensor) ?? [Number.POSITIVE_INFINITY]);
   let best = inside[0] ?? below.at(-1) ?? { after: -1, tensor: graph.input };
   for (const border of inside) if (size(border) <= size(best)) best = border;

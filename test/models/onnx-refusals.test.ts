@@ -146,6 +146,69 @@ test('control flow above the cut is refused by op and node; below it onnxruntime
   t.is(plan(graph, { blocks: 1 }).values.cut, 'choice');
 });
 
+/** A loop that repeats a ReLU three times, between two convolutions. */
+function looping(): OnnxBuilder {
+  const b = new OnnxBuilder();
+  const x = b.conv('conv', 'image', 4);
+  const condition = makeTensor('condition', [], Float32Array.of(1));
+  [condition.dataType, condition.rawData] = [DataType.BOOL, Uint8Array.of(1)];
+  b.initializers.push(condition);
+  b.node('Loop', 'repeat', [b.integers('trips', [], [3]), 'condition', x], { body: '' }, 4);
+  const typed = (name: string, elemType: number, dims: readonly (number | string)[]) => {
+    const info = makeValueInfo(name, dims);
+    if (info.type?.value.case === 'tensorType') info.type.value.value.elemType = elemType;
+    return info;
+  };
+  for (const attribute of b.nodes.at(-1)?.attribute ?? []) {
+    delete (attribute as { s?: Uint8Array }).s;
+    attribute.g = makeGraph({
+      name: 'body',
+      input: [typed('i', DataType.INT64, []), typed('go', DataType.BOOL, []), makeValueInfo('state', ['N', 4, 16, 16])],
+      node: [makeNode('Identity', 'again', ['go'], ['goes']), makeNode('Relu', 'inner', ['state'], ['next'])],
+      output: [typed('goes', DataType.BOOL, []), makeValueInfo('next', ['N', 4, 16, 16])],
+    });
+    attribute.type = AttributeType.GRAPH;
+  }
+  b.head(b.relu('relu', b.conv('second', 'repeat', 4, { bias: true })), 3);
+  return b;
+}
+
+/** A recurrent layer over the pooled features, taken as a sequence of one. */
+function recurrent(): OnnxBuilder {
+  const b = new OnnxBuilder();
+  const hidden = 5;
+  const pooled = b.node('GlobalAveragePool', 'pool', [b.relu('relu', b.conv('conv', 'image', 4, { bias: true }))]);
+  const flat = b.node('Flatten', 'flat', [pooled], { axis: 1 });
+  const sequence = b.node('Unsqueeze', 'sequence', [flat, b.integers('axis', [1], [0])]);
+  const weights = ['w', 'r'].map((name, i) => {
+    const dims = [1, 4 * hidden, i === 0 ? 4 : hidden];
+    return b.weight(name, dims, new Float32Array(4 * hidden * (dims[2] ?? 0)).fill(0.1));
+  });
+  const lstm = makeNode('LSTM', 'lstm', [sequence, ...weights], ['', 'last'], { hidden_size: hidden });
+  b.nodes.push(lstm);
+  const features = b.node('Squeeze', 'features', ['last', 'axis'], {}, hidden);
+  b.gemm('logits', features, 3);
+  return b;
+}
+
+for (const [op, build, name] of [
+  ['Loop', looping, 'repeat'],
+  ['LSTM', recurrent, 'lstm'],
+] as const) {
+  test(`${op} above the cut is refused by op and node; below it the head trains`, async (t) => {
+    const folder = await mkdtemp(join(tmpdir(), 'edgeshift-onnx-'));
+    const path = join(folder, 'model.onnx');
+    await writeFile(path, encodeModel(build().model()));
+    const { graph } = await openModel(path);
+    await rm(folder, { recursive: true });
+    t.throws(() => plan(graph, { scheme: 'full' }), {
+      instanceOf: UnsupportedOpError,
+      message: new RegExp(`${op} x1: "${name}" \\(no kernel\\)[\\s\\S]*\\nHint: .*fewer`),
+    });
+    t.true(plan(graph, { scheme: 'head' }).fits);
+  });
+}
+
 test('a shape that onnxruntime cannot tell either is refused with the tensor', async (t) => {
   const b = new OnnxBuilder();
   b.nodes.push(makeNode('Mystery', 'mystery', [b.conv('conv', 'image', 4)], ['secret'], {}, 'com.example'));
