@@ -55,7 +55,7 @@ export function depths(graph: Graph, wishes: Wishes): readonly Depth[] {
       ...(momentum !== undefined && { momentum }),
     },
     // Nothing below the head trains: there is nothing to compute again.
-    savings: candidateSavings(graph, save, headOnly(count) ? false : recompute, norms),
+    savings: candidateSavings(graph, save, headOnly(count) ? false : recompute),
     microBatches: sizes,
   }));
 }

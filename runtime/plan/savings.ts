@@ -2,7 +2,6 @@
 import { kernelOf } from '../../kernels/index.ts';
 import { type ActivationSave, activationSaves } from '../../kernels/smooth-activation.ts';
 import type { Graph } from '../graph/graph.ts';
-import type { NormStatistics } from '../scheme/names.ts';
 
 /**
  * Outputs are the same to the bit whatever is chosen; gradients are exact with `float` and `float` and approximate
@@ -41,18 +40,10 @@ export function saveName({ activations, tensors }: Savings): SaveName {
 }
 
 /** All savings that the planner may choose from, the most precise first, cheaper in time before dearer. */
-export function candidateSavings(
-  graph: Graph,
-  save: SaveName,
-  recompute: boolean | 'auto',
-  norms: NormStatistics = 'stored',
-): readonly Savings[] {
-  // With the batch's statistics every image's error enters every other's gradient: one bit was 3 times off there.
-  const wanted = levels(save)
-    .filter(([activations]) => save !== 'auto' || norms === 'stored' || activations !== '1bit')
-    .flatMap(([activations, tensors]) =>
-      (recompute === 'auto' ? [false, true] : [recompute]).map((again) => ({ activations, tensors, recompute: again })),
-    );
+export function candidateSavings(graph: Graph, save: SaveName, recompute: boolean | 'auto'): readonly Savings[] {
+  const wanted = levels(save).flatMap(([activations, tensors]) =>
+    (recompute === 'auto' ? [false, true] : [recompute]).map((again) => ({ activations, tensors, recompute: again })),
+  );
   if (hasChoice(graph)) return wanted;
   // Without smooth activations the codes are never used: what differs in them alone is one candidate.
   const plain = wanted.map((savings): Savings => ({ ...savings, activations: 'float' }));
@@ -64,11 +55,11 @@ export function candidateSavings(
 
 function levels(save: SaveName): readonly (readonly [ActivationSave, Savings['tensors']])[] {
   if (save === 'auto') {
+    // Not below 4 bits: one costs points of accuracy (kernels/README.md), and what it frees is little beside the tensors.
     return [
       ['float', 'float'],
       ['4bit', 'float'],
       ['4bit', '8bit'],
-      ['1bit', '8bit'],
     ];
   }
   if (save === '8bit') return [['float', '8bit']];
