@@ -1,7 +1,9 @@
 /** @file Runs a whole graph with the kernels' float64 loops, without plan or engine. */
 import { type ActivationAttributes, clip } from '../../kernels/activation.ts';
 import { kernelOf } from '../../kernels/index.ts';
-import { elements, type Graph, parameterOf } from '../../runtime/graph/graph.ts';
+import type { NodeShapes } from '../../kernels/kernel.ts';
+import { forEachTap, geometry, type PoolAttributes } from '../../kernels/window.ts';
+import { elements, type Graph, type Node, parameterOf } from '../../runtime/graph/graph.ts';
 import { nodeShapes } from '../../runtime/graph/node-shapes.ts';
 
 export interface ReferenceForward {
@@ -42,7 +44,32 @@ export function referenceForward(graph: Graph, images: ArrayLike<number>, batch:
     for (const kink of kinks) {
       for (const a of output) if (a !== kink) kinkMargin = Math.min(kinkMargin, Math.abs(a - kink));
     }
+    const [x = new Float64Array()] = node.inputs.map((name) => values.get(name) ?? new Float64Array());
+    if (node.attributes.function === 'hardSwish') {
+      for (const a of x) kinkMargin = Math.min(kinkMargin, Math.abs(Math.abs(a) - 3));
+    }
+    if (node.op === 'MaxPool')
+      kinkMargin = Math.min(kinkMargin, poolMargin(node as Node<PoolAttributes>, shapes, x, batch));
     values.set(node.output, kinks.length > 0 ? output.map((a) => clip(activation, a)) : output);
   }
   return { output: values.get(graph.output) ?? new Float64Array(), kinkMargin };
+}
+
+/** The least distance between the two largest values of a window, ties apart: which is larger decides where a gradient goes. */
+function poolMargin({ attributes }: Node<PoolAttributes>, shapes: NodeShapes, x: Float64Array, batch: number): number {
+  const g = geometry(attributes, shapes.inputs[0] ?? [], shapes.output);
+  const size = g.height * g.width * g.channels;
+  let margin = Number.POSITIVE_INFINITY;
+  for (let n = 0; n < batch; n++) {
+    const windows = new Map<number, number[]>();
+    forEachTap(g, (output, input) => windows.set(output, [...(windows.get(output) ?? []), input]));
+    for (const pixels of windows.values()) {
+      for (let c = 0; c < g.channels; c++) {
+        const sorted = pixels.map((pixel) => x[n * size + pixel * g.channels + c] ?? 0).sort((a, b) => b - a);
+        const [first = 0, second = first] = new Set(sorted);
+        if (first !== second) margin = Math.min(margin, first - second);
+      }
+    }
+  }
+  return margin;
 }
