@@ -1,17 +1,8 @@
 /**
  * @file The two rates of a roofline from a profile: measured on the device, or a share of its published peaks.
  */
+import type { Rates } from '../runtime/plan/plan.ts';
 import type { DeviceProfile } from './schema.ts';
-
-/** Rates for predictions of time, and where they come from. */
-export interface RooflineRates {
-  /** float32 operations a second that matrix products reach on all threads. */
-  readonly flopsPerSecond: number;
-  /** Bytes read plus bytes written a second by passes over memory. */
-  readonly bytesPerSecond: number;
-  /** `calibrated on the device`, or which peaks were multiplied by which share: text for reports. */
-  readonly basis: string;
-}
 
 /**
  * Share of a published peak that the engine is taken to reach.
@@ -30,7 +21,7 @@ export const ASSUMED_EFFICIENCY = 0.5;
  *
  * @returns null if neither calibrated rates nor both peaks are known; nothing is guessed then.
  */
-export function rooflineRates(profile: DeviceProfile): RooflineRates | null {
+export function rooflineRates(profile: DeviceProfile): Rates | null {
   const { rates, cpuFlopsPerSecond: flops, memoryBandwidthBytesPerSecond: bandwidth } = profile;
   if (rates) {
     return {

@@ -8,8 +8,7 @@
 import type { Graph } from '../graph/graph.ts';
 import type { SchemeOptions } from '../scheme/options.ts';
 import { countBlocks } from '../scheme/scheme.ts';
-import type { Savings } from './savings.ts';
-import { candidateSavings, type SaveName } from './savings.ts';
+import { candidateSavings, type SaveName, type Savings } from './savings.ts';
 
 /** The part of a request that candidates follow from. */
 export interface Wishes extends Omit<SchemeOptions, 'name' | 'blocks'> {

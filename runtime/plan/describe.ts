@@ -17,7 +17,7 @@ export function describe({ scheme, savings, microBatch, batch }: Plan): string {
 }
 
 /** The options that differ from exact floats. */
-export function describeSavings(savings: Savings): string {
+function describeSavings(savings: Savings): string {
   const save = saveName(savings);
   return `${save === 'float' ? '' : ` --save ${save}`}${savings.recompute ? ' --recompute' : ''}`;
 }

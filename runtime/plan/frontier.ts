@@ -41,8 +41,10 @@ function candidates(graph: Graph, request: PlanRequest): Decisions[] {
         budgetBytes: Number.MAX_SAFE_INTEGER,
       })),
     );
+    const [first] = all;
     try {
-      for (const candidate of all.slice(0, 1)) prepare(graph, prepareOptions(candidate));
+      // The others differ in what is kept only: what cannot be trained shows at the first.
+      if (first) prepare(graph, prepareOptions(first));
       return all;
     } catch (error) {
       if (request.blocks === 'auto' && isNoCandidate(error)) return [];

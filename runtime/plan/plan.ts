@@ -3,9 +3,7 @@
  * holds nothing that only one engine understands.
  */
 
-import type { NodeShapes } from '../../kernels/kernel.ts';
-import type { Pass } from '../autodiff/training-graph.ts';
-import type { Attributes } from '../graph/graph.ts';
+import type { Pass, TrainingStep } from '../autodiff/training-graph.ts';
 import type { SchemeOptions } from '../scheme/options.ts';
 import type { Savings } from './savings.ts';
 
@@ -44,21 +42,8 @@ export interface ParameterSpan {
 }
 
 /** One thing the engine does; operands are buffer names. See autodiff's TrainingStep. */
-export interface PlannedStep {
+export interface PlannedStep extends Omit<TrainingStep, 'pass' | 'inPlace' | 'workspaceBytes' | 'flops'> {
   readonly pass: 'prefix' | Pass;
-  readonly op: string;
-  readonly node: string;
-  readonly attributes: Attributes;
-  readonly shapes: NodeShapes;
-  readonly inputs: readonly (string | null)[];
-  readonly output: string | null;
-  readonly parameters: Readonly<Record<string, string>>;
-  readonly saved: Readonly<Record<string, string>>;
-  /** Values of one image in each of `saved`, unpacked. */
-  readonly savedElements: Readonly<Record<string, number>>;
-  readonly dOutput: string | null;
-  readonly dInputs: readonly (string | null)[];
-  readonly dParameters: Readonly<Record<string, string>>;
   readonly workspace: string | null;
 }
 
@@ -159,8 +144,11 @@ export interface PredictedTime {
 
 /** A device's rates for the roofline. */
 export interface Rates {
+  /** float32 operations a second that matrix products reach on all threads. */
   readonly flopsPerSecond: number;
+  /** Bytes read plus bytes written a second by passes over memory. */
   readonly bytesPerSecond: number;
+  /** How they are known, for reports: `calibrated on the device`, or which peaks were multiplied by which share. */
   readonly basis: string;
 }
 

@@ -3,13 +3,13 @@ import { BudgetError, EdgeshiftError, UsageError } from '../errors.ts';
 import type { Graph } from '../graph/graph.ts';
 import { schemeNames } from '../scheme/names.ts';
 import { countBlocks } from '../scheme/scheme.ts';
-import { processBaseBytes } from './accounting.ts';
+import { exportBytes, processBaseBytes } from './accounting.ts';
 import { budgetFacts, buildPlan, type Decisions, prepareOptions, sizeOptions } from './build.ts';
 import { bytesText } from './bytes-text.ts';
 import { type Depth, depths, range, type Wishes } from './candidates.ts';
 import { describe } from './describe.ts';
 import type { Plan } from './plan.ts';
-import { type Prepared, prepare } from './prepare.ts';
+import { prepare } from './prepare.ts';
 import { leastBytes, measure } from './size.ts';
 
 /** What the user asks for; `auto` leaves it to the planner. */
@@ -98,15 +98,9 @@ function smallestOf(graph: Graph, request: PlanRequest, depth: Depth): Decisions
 
 function firstFit(graph: Graph, request: PlanRequest, depth: Depth): Decisions | undefined {
   const budget = request.budgetBytes;
-  const bound = (candidate: Decisions): { prepared: Prepared; least: number } => {
-    const prepared = prepare(graph, prepareOptions(candidate));
-    return { prepared, least: leastBytes(graph, prepared, sizeOptions(candidate)) };
-  };
   for (const savings of depth.savings) {
-    // The smallest micro-batch bounds all of them.
-    const last = decisions(request, depth, savings, depth.microBatches.at(-1) ?? 1);
-    const { prepared, least } = bound(last);
-    if (least > budget) continue;
+    // Nothing of this depends on the micro-batch.
+    const prepared = prepare(graph, prepareOptions(decisions(request, depth, savings, request.batch)));
     for (const microBatch of depth.microBatches) {
       const candidate = decisions(request, depth, savings, microBatch);
       const options = sizeOptions(candidate);
@@ -122,9 +116,9 @@ export function nearestFit(graph: Graph, request: PlanRequest): Plan | undefined
   const lighter = schemeNames.slice(0, schemeNames.indexOf(request.scheme) + 1).reverse();
   const limit = request.blocks === 'auto' || request.scheme === 'full' ? countBlocks(graph) : request.blocks;
   const { train: _, ...free } = request;
-  // The head alone takes the least of all: if that does not fit, nothing does.
-  const head = fitAt(graph, { ...free, scheme: 'head', blocks: 0, ...unbound });
-  if (!head) return undefined;
+  // Every run writes its model at the end; where not even that fits, there is nothing to look for.
+  const baseBytes = request.baseBytes ?? processBaseBytes(process.versions.node);
+  if (exportBytes(baseBytes, request.model.fileBytes, 0) > request.budgetBytes) return undefined;
   for (const scheme of lighter) {
     if (scheme === 'full') continue;
     for (const blocks of scheme === 'head' ? [0] : range(limit).filter((k) => k > 0)) {

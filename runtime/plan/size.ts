@@ -1,6 +1,5 @@
 /** @file How large a candidate is: cheap bounds first, the exact layout last. */
-import type { Graph } from '../graph/graph.ts';
-import { shapeOf } from '../graph/graph.ts';
+import { type Graph, shapeOf } from '../graph/graph.ts';
 import { dataBytes, exportBytes } from './accounting.ts';
 import { align, type Layout, layOut } from './layout.ts';
 import type { Storage } from './lifetimes.ts';

@@ -91,6 +91,16 @@ test('what does not fit says what is missing, the largest tensors and the neares
   t.is(error?.facts.missingBytes, plan.totalBytes - 145 * MIB);
 });
 
+test('a head that may not train keeps no other plan from being near', async (t) => {
+  const graph = await mobileNet(96);
+  const freeze = ['edgeshift_head.*'];
+  const asked = request(graph, { freeze, blocks: 17, microBatch: 8, batch: 8, save: 'float', recompute: false });
+  const whole = planTraining(graph, asked);
+  const nearest = nearestFit(graph, { ...asked, budgetBytes: whole.totalBytes - 1 });
+  t.true(nearest?.fits);
+  t.is(nearest?.scheme.blocks, 17);
+});
+
 test('a budget below the process itself: no plan is near', async (t) => {
   const graph = await mobileNet(64);
   const asked = request(graph, { budgetBytes: 50 * MIB, blocks: 'auto', microBatch: 'auto' });

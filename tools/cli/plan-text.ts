@@ -9,13 +9,13 @@ import type { TinyTlBytes } from '../../runtime/plan/tinytl.ts';
 import { textTable } from './text-table.ts';
 
 /** What a plan trains, in a few words. */
-export function trainsText({ scheme }: Plan): string {
+function trainsText({ scheme }: Plan): string {
   if (scheme.train.length > 0) return scheme.train.join(' ');
   return scheme.name === 'head' || scheme.name === 'full' ? scheme.name : `${scheme.name} ${scheme.blocks}`;
 }
 
 /** Seconds as people say them; a dash where they are not known. */
-export function secondsText(seconds: number | undefined): string {
+function secondsText(seconds: number | undefined): string {
   if (seconds === undefined) return '-';
   if (seconds < 1) return `${(1000 * seconds).toFixed(0)} ms`;
   return `${seconds.toFixed(seconds < 10 ? 2 : 1)} s`;

@@ -24,11 +24,14 @@ export class CpuEngine implements Engine {
   readonly #prefix: Prefix;
   /** Values of one image at the cut. */
   readonly #featureElements: number;
+  /** Names of the running statistics that a step moves. */
+  readonly #statistics: readonly string[];
 
   private constructor(plan: Plan, machine: Machine, prefix: Prefix) {
     this.plan = plan;
     this.#machine = machine;
     this.#prefix = prefix;
+    this.#statistics = plan.buffers.flatMap(({ name, category }) => (category === 'statistics' ? [name] : []));
     this.#featureElements = machine.arena.buffer(plan.values.cut).bytesPerImage / 4;
   }
 
@@ -80,8 +83,7 @@ export class CpuEngine implements Engine {
     const { arena, simd } = this.#machine;
     for (const { gradients, bytes } of plan.spans) simd.fill(gradients, bytes);
     // They move in the forward pass, before anybody knows whether the loss is finite.
-    const statistics = plan.buffers.filter(({ category }) => category === 'statistics');
-    const before = statistics.map(({ name }) => arena.view(name, 1).slice());
+    const before = this.#statistics.map((name) => arena.view(name, 1).slice());
     let [loss, correct, prefixMillis, suffixMillis] = [0, 0, 0, 0];
     for (const [from, n] of parts(input.count, plan.microBatch)) {
       const started = performance.now();
@@ -93,7 +95,7 @@ export class CpuEngine implements Engine {
       for (const value of arena.view(plan.values.loss, n)) loss += value / input.count;
       correct += countCorrect(arena.view(plan.values.logits, n), labels.subarray(from, from + n));
       if (!Number.isFinite(loss)) {
-        for (const [i, { name }] of statistics.entries()) arena.view(name, 1).set(before[i] ?? []);
+        for (const [i, name] of this.#statistics.entries()) arena.view(name, 1).set(before[i] ?? []);
         throw notFinite(loss);
       }
       await this.#run((step) => !isForward(step) && step.pass !== 'prefix', n, 'again');
