@@ -125,8 +125,8 @@ async function simdRate(memory: WebAssembly.Memory, seconds: number): Promise<Me
   const count = ROWS * CHANNELS;
   const maskBytes = count / 8;
   return medianRate(seconds, () => {
-    simd.affineForward(FIRST, SECOND, ROWS, CHANNELS, FACTOR, OFFSET, 0, 6, MASK, 0);
-    simd.affineBackward(SECOND, THIRD, ROWS, CHANNELS, FACTOR, MASK, SHIFT);
+    simd.affineForward(FIRST, SECOND, ROWS, CHANNELS, FACTOR, OFFSET, 0, 6, MASK, 0, 0, CHANNELS);
+    simd.affineBackward(SECOND, THIRD, ROWS, CHANNELS, FACTOR, MASK, SHIFT, 0, CHANNELS);
     simd.add(FIRST, SECOND, THIRD, count);
     return (8 + 8 + 12) * count + 2 * maskBytes;
   });

@@ -7,7 +7,7 @@ import { basename } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ProfileError } from '../runtime/errors.ts';
 import { detectDevice } from './detect.ts';
-import { type DeviceProfile, parseProfile } from './schema.ts';
+import type { DeviceProfile } from './schema.ts';
 
 /** Name of the profile that is read from the running system. */
 export const thisMachine = 'this-machine';
@@ -33,7 +33,7 @@ export async function listProfiles(): Promise<DeviceProfile[]> {
 export async function loadProfile(nameOrPath: string): Promise<DeviceProfile> {
   if (nameOrPath === thisMachine) return detectDevice();
   if (nameOrPath.includes('/') || nameOrPath.endsWith('.json')) {
-    return parseProfile(await readText(nameOrPath), nameOrPath);
+    return readProfile(nameOrPath, nameOrPath);
   }
   const names = await shippedNames();
   const [board = '', mode] = nameOrPath.toLowerCase().split('@');
@@ -74,11 +74,19 @@ async function shippedNames(): Promise<string[]> {
 
 async function readShipped(name: string): Promise<DeviceProfile> {
   const file = `${name}.json`;
-  const profile = parseProfile(await readText(`${folder}${file}`), file);
+  const profile = await readProfile(`${folder}${file}`, file);
   if (profile.name !== name) {
     throw new ProfileError(`${file}: name: expected "${name}" (the file's name) but got "${profile.name}"`, { file });
   }
   return profile;
+}
+
+/** @param file what an error calls it */
+async function readProfile(path: string, file: string): Promise<DeviceProfile> {
+  const text = await readText(path);
+  // Loaded for a file only: the validator takes longer to load than everything else here, and this-machine needs none.
+  const { parseProfile } = await import('./schema.ts');
+  return parseProfile(text, file);
 }
 
 async function readText(path: string): Promise<string> {

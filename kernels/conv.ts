@@ -20,13 +20,11 @@ export function isPointwise(attributes: WindowAttributes): boolean {
   );
 }
 
-/** Rows of the patch matrix that are built at a time: bounds the workspace to about `PATCH_BYTES`. */
+/**
+ * Patches that are built at a time take this much, or as much as the weight: every chunk of patches reads the whole weight
+ * once, and few patches beside a large weight would cost more than their product.
+ */
 const PATCH_BYTES = 1 << 20;
-
-/** How many output pixels' patches fit the workspace, at least one. */
-export function patchRows(patch: number, outputs: number): number {
-  return Math.max(1, Math.min(outputs, Math.floor(PATCH_BYTES / (4 * patch))));
-}
 
 export const conv: Kernel<WindowAttributes> = {
   op: 'Conv',
@@ -46,10 +44,12 @@ export const conv: Kernel<WindowAttributes> = {
     return [height, width, out];
   },
   flops: ({ output, parameters }) => (2 * elements(output) * elements(parameters.weight ?? [])) / (output[2] ?? 1),
-  workspace({ inputs: [x], output, parameters }, attributes) {
+  workspace({ output, parameters }, attributes) {
     if (isPointwise(attributes)) return 0;
-    const patch = elements(parameters.weight ?? []) / (output[2] ?? 1);
-    return x ? 4 * patch * patchRows(patch, (output[0] ?? 1) * (output[1] ?? 1)) : 0;
+    const weight = elements(parameters.weight ?? []);
+    const patch = 4 * (weight / (output[2] ?? 1));
+    const most = Math.max(PATCH_BYTES, 4 * weight, patch);
+    return { bytesPerImage: patch * (output[0] ?? 1) * (output[1] ?? 1), mostBytes: most - (most % patch) };
   },
   forward({ batch, attributes, shapes, inputs, parameters, output }) {
     const { g, weight, x, inSize, outSize, channelsOut } = unpack(attributes, shapes, parameters.weight, inputs[0]);

@@ -36,6 +36,14 @@ export interface NodeShapes {
   readonly parameters: Readonly<Record<string, Shape>>;
 }
 
+/** Scratch bytes of a step: a number, or so many for each image of the micro-batch but never more than the most of use. */
+export type Workspace = number | { readonly bytesPerImage: number; readonly mostBytes: number };
+
+/** Bytes of a workspace for so many images. */
+export function workspaceBytes(workspace: Workspace, images: number): number {
+  return typeof workspace === 'number' ? workspace : Math.min(images * workspace.bytesPerImage, workspace.mostBytes);
+}
+
 /**
  * `training`: the forward pass of a step; `again`: the same once more, recomputed for the backward pass; `inference`:
  * prediction. Only ops with batch statistics tell them apart.
@@ -113,8 +121,8 @@ export interface Kernel<A extends Attributes = Attributes> {
   backwardFlops?(shapes: NodeShapes, attributes: A, wants: Wants): number;
   /** True if the output may take the memory of input 0 when nobody else needs that. */
   readonly inPlace?: boolean;
-  /** Scratch bytes of one step, whatever the batch: kernels work in chunks. */
-  workspace?(shapes: NodeShapes, attributes: A, pass: 'forward' | 'backward', wants: Wants): number;
+  /** Scratch memory of one step; kernels that want more for a batch work in chunks. */
+  workspace?(shapes: NodeShapes, attributes: A, pass: 'forward' | 'backward', wants: Wants): Workspace;
   /**
    * Ways to keep what its backward needs, the exact one first, as values of the attribute `save`; absent: there is one.
    * They change no output.

@@ -2,34 +2,43 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
-type Collect = (options?: { readonly type: 'minor' }) => void;
-
-let collect: Collect | undefined;
-
-/** `major` collects everything (some milliseconds), `minor` what died young (well below one). */
-export function releaseGarbage(type: 'minor' | 'major' = 'major'): void {
-  if (!collect) {
-    setFlagsFromString('--expose-gc');
-    // Freed at once, not by a helper thread whenever a busy machine lets it run.
-    setFlagsFromString('--no-concurrent-array-buffer-sweeping');
-    collect = runInNewContext('gc') as Collect;
-  }
-  // Node 20 takes an explicit `major` for `minor`: the full collection is the one without options.
-  if (type === 'minor') collect({ type });
-  else collect();
+interface Powers {
+  readonly gc: () => void;
+  /** ArrayBuffer.prototype.transfer, ES2024; Node 20 has it behind a flag. */
+  readonly transfer: (this: ArrayBuffer, newLength: number) => ArrayBuffer;
 }
 
-/** Collects garbage whenever so many bytes of it have come together. */
+let powers: Powers | undefined;
+
+/** What a context that was made after the flags has. */
+function givenPowers(): Powers {
+  if (!powers) {
+    setFlagsFromString('--expose-gc');
+    if (!('transfer' in ArrayBuffer.prototype)) setFlagsFromString('--harmony-rab-gsab-transfer');
+    // Freed at once, not by a helper thread whenever a busy machine lets it run.
+    setFlagsFromString('--no-concurrent-array-buffer-sweeping');
+    powers = runInNewContext('({ gc, transfer: ArrayBuffer.prototype.transfer })') as Powers;
+  }
+  return powers;
+}
+
+/** Collects everything (some milliseconds). */
+export function releaseGarbage(): void {
+  givenPowers().gc();
+}
+
+/** Frees the bytes behind an array at once, collection or not; whatever views them has length 0 afterwards. */
+export function freeNow({ buffer }: ArrayBufferView): void {
+  if (buffer instanceof ArrayBuffer && buffer.byteLength > 0) givenPowers().transfer.call(buffer, 0);
+}
+
+/** Collects all garbage whenever so many bytes of it have come together. */
 export class GarbageMeter {
   readonly #limitBytes: number;
   #bytes = 0;
 
-  readonly #type: 'minor' | 'major';
-
-  /** @param type `minor` for what dies young, such as results of a synchronous call; `major` for what crosses threads */
-  constructor(limitBytes: number, type: 'minor' | 'major') {
+  constructor(limitBytes: number) {
     this.#limitBytes = limitBytes;
-    this.#type = type;
   }
 
   /** Counts bytes that nobody will read again. */
@@ -37,6 +46,6 @@ export class GarbageMeter {
     this.#bytes += bytes;
     if (this.#bytes < this.#limitBytes) return;
     this.#bytes = 0;
-    releaseGarbage(this.#type);
+    releaseGarbage();
   }
 }

@@ -10,7 +10,16 @@ import { fileURLToPath } from 'node:url';
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const sources = ['runtime', 'kernels', 'models', 'device-profiles', 'tools', 'test'];
 const stamp = join(root, 'dist', '.built');
-const wasm = join(root, 'dist', 'kernels', 'simd', 'simd.wasm');
+const wasm = join(root, 'dist', 'kernels', 'simd');
+const shared = ['--sharedMemory', '--maximumMemory', '65536'];
+/** The same kernels, for a memory of one thread and for one that threads share, with fused multiply-adds and without. */
+const wasmFiles = {
+  'simd.wasm': ['--enable', 'simd'],
+  'simd-relaxed.wasm': ['--enable', 'simd,relaxed-simd'],
+  'simd-shared.wasm': ['--enable', 'simd,threads', ...shared],
+  'simd-shared-relaxed.wasm': ['--enable', 'simd,threads,relaxed-simd', ...shared],
+};
+const built = [stamp, ...Object.keys(wasmFiles).map((name) => join(wasm, name))];
 
 /** Time of the newest file that the build reads, in milliseconds. */
 function newest(folder) {
@@ -35,19 +44,16 @@ export function build({ force = false } = {}) {
     ...sources.map((folder) => newest(join(root, folder))),
     statSync(join(root, 'tsconfig.json')).mtimeMs,
   );
-  if (!force && existsSync(stamp) && existsSync(wasm) && statSync(stamp).mtimeMs > sourceTime) return true;
+  if (!force && built.every((file) => existsSync(file)) && statSync(stamp).mtimeMs > sourceTime) return true;
   try {
     run('typescript/bin/tsc', ['-p', '.']);
     const assembly = join(root, 'kernels', 'simd', 'assembly');
-    if (force || !existsSync(wasm) || statSync(wasm).mtimeMs < newest(assembly)) {
-      mkdirSync(dirname(wasm), { recursive: true });
-      const flags = ['-O3', '--noAssert', '--runtime', 'stub', '--importMemory', '--enable', 'simd'];
-      run('assemblyscript/bin/asc.js', [
-        'kernels/simd/assembly/index.ts',
-        '-o',
-        'dist/kernels/simd/simd.wasm',
-        ...flags,
-      ]);
+    mkdirSync(wasm, { recursive: true });
+    for (const [name, features] of Object.entries(wasmFiles)) {
+      const file = join(wasm, name);
+      if (!force && existsSync(file) && statSync(file).mtimeMs > newest(assembly)) continue;
+      const flags = ['-O3', '--noAssert', '--runtime', 'stub', '--importMemory', ...features];
+      run('assemblyscript/bin/asc.js', ['kernels/simd/assembly/index.ts', '-o', file, ...flags]);
     }
   } catch {
     return false;

@@ -1,14 +1,19 @@
 /**
- * @file Typed loader of the SIMD kernels (assembly/ compiled to simd.wasm) on a memory of the caller's.
+ * @file Typed loader of the SIMD kernels (assembly/, compiled in four ways) on a memory of the caller's.
  *
  * Tensors are float32, channels-last; every pointer is a byte offset into the memory, a multiple of 4, and 0 stands for
  * an absent tensor. Nothing is checked here: shapes and offsets come from a plan.
  */
 import { readFile } from 'node:fs/promises';
 import { ExecutionError } from '../../runtime/errors.ts';
-import type { GeometryArguments, StructureKernels } from './structure-kernels.ts';
+import type { ChannelRange, GeometryArguments, StructureKernels } from './structure-kernels.ts';
 
-type DepthwiseKernel = (first: number, second: number, result: number, ...geometry: GeometryArguments) => void;
+type DepthwiseKernel = (
+  first: number,
+  second: number,
+  result: number,
+  ...rest: [...GeometryArguments, ...ChannelRange]
+) => void;
 
 type PatchKernel = (
   source: number,
@@ -19,7 +24,7 @@ type PatchKernel = (
 type ImageKernel = (source: number, target: number, batch: number, pixels: number, channels: number) => void;
 
 /**
- * The kernels. A mask row holds ceil(C / 8) bytes: channel c is bit (c & 7) of byte (c >> 3), unused bits are zero.
+ * The kernels. Those with a range of channels give the same bits in whatever ranges. A mask row holds ceil(C / 8) bytes: channel c is bit (c & 7) of byte (c >> 3), unused bits are zero.
  * Sources and formulas stand in assembly/, one JSDoc comment per function.
  */
 export interface SimdKernels extends StructureKernels {
@@ -35,6 +40,7 @@ export interface SimdKernels extends StructureKernels {
     high: number,
     mask: number,
     signMask: number,
+    ...range: ChannelRange
   ): void;
   /** y = clip(x), with the mask of affineForward. */
   clipForward(
@@ -46,6 +52,7 @@ export interface SimdKernels extends StructureKernels {
     high: number,
     mask: number,
     signMask: number,
+    ...range: ChannelRange
   ): void;
   /** g = bit ? dy : 0; dz = g * factor; dshift += column sums of g. mask, factor, dz and dshift may be 0. */
   affineBackward(
@@ -56,6 +63,7 @@ export interface SimdKernels extends StructureKernels {
     factor: number,
     mask: number,
     dshift: number,
+    ...range: ChannelRange
   ): void;
   /** dscale += inverseStd * column sums of g * (z - mean). */
   affineScaleGradient(
@@ -67,9 +75,10 @@ export interface SimdKernels extends StructureKernels {
     mean: number,
     inverseStd: number,
     dscale: number,
+    ...range: ChannelRange
   ): void;
   /** db += column sums of dy. */
-  columnSum(dy: number, rows: number, channels: number, db: number): void;
+  columnSum(dy: number, rows: number, channels: number, db: number, ...range: ChannelRange): void;
   /** (x, w, y, ...): y is overwritten. */
   readonly depthwiseForward: DepthwiseKernel;
   /** (dy, w, dx, ...): dx is overwritten. */
@@ -124,6 +133,7 @@ export interface SimdKernels extends StructureKernels {
     sums: number,
     squares: number,
     scratch: number,
+    ...range: ChannelRange
   ): void;
   /** dshift += column sums of dy, dxhat += those of dy (x - mean) inverse. */
   batchNormSums(
@@ -135,6 +145,7 @@ export interface SimdKernels extends StructureKernels {
     inverse: number,
     dshift: number,
     dxhat: number,
+    ...range: ChannelRange
   ): void;
   /** dx = a dy + b (x - mean) + offset. */
   batchNormInput(
@@ -148,7 +159,7 @@ export interface SimdKernels extends StructureKernels {
     b: number,
     offset: number,
   ): void;
-  /** PyTorch's SGD; momentumBuffer 0: plain. */
+  /** PyTorch's SGD; momentumBuffer 0: plain; clear 1 (default 0): g is zeroed on the way. */
   sgd(
     w: number,
     g: number,
@@ -158,6 +169,7 @@ export interface SimdKernels extends StructureKernels {
     momentum: number,
     weightDecay: number,
     nesterov: number,
+    clear?: number,
   ): void;
   /** PyTorch's Adam, AdamW if decoupled is 1; correction1 = 1 - beta1^t, correction2 = sqrt(1 - beta2^t). */
   adam(
@@ -174,6 +186,7 @@ export interface SimdKernels extends StructureKernels {
     correction1: number,
     correction2: number,
     decoupled: number,
+    clear?: number,
   ): void;
   scaleInPlace(x: number, count: number, factor: number): void;
   /** Zeroes bytes. */
@@ -185,10 +198,10 @@ export interface SimdKernels extends StructureKernels {
 /**
  * Instantiates the kernels on `memory`, which they import and neither grow nor reserve anything in.
  *
- * @throws ExecutionError if simd.wasm was not built, or does not run here.
+ * @throws ExecutionError if they were not built, or do not run here.
  */
 export async function loadSimd(memory: WebAssembly.Memory): Promise<SimdKernels> {
-  const url = new URL('./simd.wasm', import.meta.url);
+  const url = new URL(moduleFor(memory), import.meta.url);
   let bytes: Uint8Array<ArrayBuffer>;
   try {
     bytes = new Uint8Array(await readFile(url));
@@ -200,7 +213,7 @@ export async function loadSimd(memory: WebAssembly.Memory): Promise<SimdKernels>
     const { instance } = await WebAssembly.instantiate(bytes, { env: { memory } });
     return instance.exports as unknown as SimdKernels;
   } catch (cause) {
-    const expected = 'Expected WebAssembly SIMD and a memory that is not shared.';
+    const expected = 'Expected WebAssembly SIMD.';
     const hint = 'Hint: run `npm run build` again; x64 needs SSE4.1, arm64 NEON.';
     throw new ExecutionError(
       `SIMD kernels: ${url.pathname} does not run here. ${expected}\n${hint}`,
@@ -208,4 +221,20 @@ export async function loadSimd(memory: WebAssembly.Memory): Promise<SimdKernels>
       { cause },
     );
   }
+}
+
+/** `(a, b, c) => f32x4.relaxed_madd(a, b, c)`: valid where the engine has relaxed SIMD (Node 22 on). */
+const RELAXED_PROBE = new Uint8Array([
+  0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00, 0x01, 0x08, 0x01, 0x60, 0x03, 0x7b, 0x7b, 0x7b, 0x01, 0x7b, 0x03,
+  0x02, 0x01, 0x00, 0x0a, 0x0d, 0x01, 0x0b, 0x00, 0x20, 0x00, 0x20, 0x01, 0x20, 0x02, 0xfd, 0x85, 0x02, 0x0b,
+]);
+
+/**
+ * The module for this kind of memory, with fused multiply-adds wherever the engine has them: on one machine the results
+ * depend neither on the kind of memory nor, hence, on the number of threads.
+ */
+function moduleFor(memory: WebAssembly.Memory): string {
+  const shared = memory.buffer instanceof SharedArrayBuffer ? '-shared' : '';
+  const relaxed = WebAssembly.validate(RELAXED_PROBE) ? '-relaxed' : '';
+  return `./simd${shared}${relaxed}.wasm`;
 }

@@ -18,6 +18,9 @@ export type GeometryArguments = readonly [
   outWidth: number,
 ];
 
+/** The channels that a kernel works on, those of other threads left out; the last is exclusive, the first a multiple of 8. */
+export type ChannelRange = readonly [firstChannel: number, lastChannel: number];
+
 type Padding = readonly [top: number, left: number, bottom: number, right: number];
 type Groups = readonly [outChannels: number, groups: number];
 

@@ -4,7 +4,8 @@
  * It knows no op by name. Each node's rule (kernels/) says what it keeps and which gradients it passes through; nothing
  * outside the path from a trained parameter to the loss is built.
  */
-import type { Block, Graph, Node } from '../graph/graph.ts';
+import type { Border } from '../graph/borders.ts';
+import type { Graph, Node } from '../graph/graph.ts';
 import { findCut } from './cut.ts';
 import { planNodes } from './node-plans.ts';
 import { ReverseWalk } from './reverse-walk.ts';
@@ -17,8 +18,8 @@ export interface DifferentiateOptions {
   readonly kept?: 'float' | '8bit';
   /** Runs of nodes whose insides are computed again instead of kept, each as names in the graph's order. */
   readonly recompute?: readonly (readonly string[])[];
-  /** Blocks of the graph, if the caller knows them. */
-  readonly blocks?: readonly Block[];
+  /** Where the frozen prefix ends, if the caller knows (cut.ts). */
+  readonly cut?: Border;
 }
 
 const LOSS = 'loss';
@@ -34,7 +35,7 @@ export function differentiate(
   trains: ReadonlySet<string>,
   options: DifferentiateOptions = {},
 ): TrainingGraph {
-  const cut = findCut(graph, trains, options.blocks);
+  const cut = options.cut ?? findCut(graph, trains);
   const prefix = graph.nodes.slice(0, cut.after + 1);
   const lossNode: Node = {
     op: 'SoftmaxCrossEntropy',

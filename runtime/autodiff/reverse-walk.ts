@@ -165,7 +165,7 @@ export class ReverseWalk {
       dInputs: [],
       dParameters: {},
       inPlace: kernel.inPlace && first !== undefined ? { from: rename(first), to: output } : null,
-      workspaceBytes: kernel.workspace?.(shapes, node.attributes, 'forward', wants) ?? 0,
+      workspace: kernel.workspace?.(shapes, node.attributes, 'forward', wants) ?? 0,
       flops: kernel.flops(shapes, node.attributes),
     });
   }
@@ -204,7 +204,7 @@ export class ReverseWalk {
       dInputs,
       dParameters,
       inPlace: inPlace && typeof dx === 'string' ? { from: dOutput, to: dx } : null,
-      workspaceBytes: kernel.workspace?.(shapes, node.attributes, 'backward', wants) ?? 0,
+      workspace: kernel.workspace?.(shapes, node.attributes, 'backward', wants) ?? 0,
       flops:
         kernel.backwardFlops?.(shapes, node.attributes, wants) ??
         Math.max(1, gradients) * kernel.flops(shapes, node.attributes),

@@ -1,5 +1,5 @@
 /** @file The training graph: steps over named values, what autodiff gives and the planner lays out. */
-import type { NodeShapes } from '../../kernels/kernel.ts';
+import type { NodeShapes, Workspace } from '../../kernels/kernel.ts';
 import type { Graph, Node, Shape } from '../graph/graph.ts';
 
 /** A tensor of one image that some step writes and others read. */
@@ -40,7 +40,7 @@ export interface TrainingStep {
   readonly dParameters: Readonly<Record<string, string>>;
   /** Operand pairs that may share memory if the first dies here. */
   readonly inPlace: { readonly from: string; readonly to: string } | null;
-  readonly workspaceBytes: number;
+  readonly workspace: Workspace;
   readonly flops: number;
 }
 
@@ -78,7 +78,7 @@ export function emptyStep(pass: Pass, op: string, node: string, shape: Shape): T
     dInputs: [],
     dParameters: {},
     inPlace: null,
-    workspaceBytes: 0,
+    workspace: 0,
     flops: 0,
   };
 }

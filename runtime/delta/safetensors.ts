@@ -61,7 +61,7 @@ export async function writeTensors(
   };
   await writeAtomically(path, async (file) => {
     const hash = createHash('sha256').update(header(NO_CHECKSUM));
-    const copies = new GarbageMeter(COPIES_BYTES, 'major');
+    const copies = new GarbageMeter(COPIES_BYTES);
     // A checksum has one length, so the header is written twice in the same place.
     let position = await writeAll(file, header(NO_CHECKSUM), 0);
     for (const { read } of tensors) {

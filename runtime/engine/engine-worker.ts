@@ -13,8 +13,22 @@ const answer = (message: EngineAnswer, moved: readonly ArrayBuffer[] = []): void
   parentPort?.postMessage(message, moved);
 
 /** The input that the main thread left in the shared buffer. */
-function unshare({ count, holds }: SharedInput): EngineInput {
-  return holds === 'images' ? { count, images: new Uint8Array(shared) } : { count, features: new Float32Array(shared) };
+function unshare({ count, holds, offset }: SharedInput): EngineInput {
+  return holds === 'images'
+    ? { count, images: new Uint8Array(shared, offset) }
+    : { count, features: new Float32Array(shared, offset) };
+}
+
+/** Features of images, written to byte `into` of the shared memory if that is given; then they are no result. */
+async function computeFeatures(
+  engine: CpuEngine,
+  { count, offset }: SharedInput,
+  into: number | null,
+): Promise<Float32Array | null> {
+  const images = new Uint8Array(shared, offset);
+  if (into === null) return engine.features(images, count);
+  await engine.features(images, count, new Float32Array(shared, into));
+  return null;
 }
 
 async function execute(engine: CpuEngine, { method, args }: EngineCall): Promise<unknown> {
@@ -25,7 +39,7 @@ async function execute(engine: CpuEngine, { method, args }: EngineCall): Promise
     case 'write':
       return engine.write(first as string, second as Float32Array);
     case 'features':
-      return engine.features(new Uint8Array(shared), (first as SharedInput).count);
+      return computeFeatures(engine, first as SharedInput, second as number | null);
     case 'forward':
       return engine.forward(unshare(first as SharedInput));
     case 'gradients':
@@ -40,7 +54,7 @@ async function execute(engine: CpuEngine, { method, args }: EngineCall): Promise
 }
 
 try {
-  const engine = await CpuEngine.create(plan, model);
+  const engine = await CpuEngine.create(plan, model, { consume: true });
   // Everything is on the arena or inside a session now, and this thread would keep its start values for ever.
   (workerData as { model: unknown }).model = null;
   model = null;

@@ -4,6 +4,7 @@
  */
 import type { ProductModels } from '../../models/onnx/products.ts';
 import type { Plan } from '../plan/plan.ts';
+import type { InputSlots } from './input-slots.ts';
 
 /** How pixels become the network's input: value = pixel * scale + bias, per channel, pixel 0 to 255. */
 export interface Preprocessing {
@@ -41,6 +42,18 @@ export interface EngineStatistics {
   readonly arenaBytes: number;
   /** Highest byte any step has touched. */
   readonly highWaterBytes: number;
+  /** Where the time went since the engine was made. */
+  readonly millis: EngineMillis;
+}
+
+/** Milliseconds by stage. */
+export interface EngineMillis {
+  /** Pixels to features, or features into the arena. */
+  readonly prefix: number;
+  /** Of the plan's steps, in their order. */
+  readonly steps: readonly number[];
+  /** Clearing the gradients and updating the parameters. */
+  readonly optimizer: number;
 }
 
 /** What every engine needs besides the plan. */
@@ -57,17 +70,22 @@ export interface EngineModel {
 
 export interface Engine extends AsyncDisposable {
   readonly plan: Plan;
+  /**
+   * Where an engine in another thread reads inputs without a copy. A slot may be filled while the engine works on the other;
+   * any other array goes through the first one, which nobody may be filling then. Absent where every array is read in place.
+   */
+  readonly inputs?: InputSlots;
   /** Values of a pinned buffer: a parameter, its gradient or an optimizer state. */
   read(buffer: string): Promise<Float32Array>;
   write(buffer: string, values: Float32Array): Promise<void>;
-  /** Features at the cut, for the cache. */
-  features(images: Uint8Array, count: number): Promise<Float32Array>;
+  /** Features at the cut, for the cache; written to `into` if it is given, such as the room beside the images in their slot. */
+  features(images: Uint8Array, count: number, into?: Float32Array): Promise<Float32Array>;
   /** Logits, `count` rows. Nothing is changed. */
   forward(input: EngineInput): Promise<Float32Array>;
   /** Mean gradients of a batch, left in the gradient buffers; nothing is updated but running statistics. */
   gradients(input: EngineInput, labels: Int32Array): Promise<StepResult>;
   /**
-   * One training step: forward, backward, update.
+   * One training step: forward, backward, update. The gradients are gone afterwards.
    * @throws ExecutionError if the loss is not finite; the parameters are then as they were
    */
   step(input: EngineInput, labels: Int32Array, update: Update): Promise<StepResult>;

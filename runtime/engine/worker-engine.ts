@@ -7,6 +7,7 @@ import { Worker } from 'node:worker_threads';
 import { ExecutionError } from '../errors.ts';
 import type { Plan } from '../plan/plan.ts';
 import type { Engine, EngineInput, EngineModel, EngineStatistics, StepResult, Update } from './engine.ts';
+import { type InputSlots, inputSlots, inputSlotsBytes } from './input-slots.ts';
 import { reviveError, type WorkerError } from './worker-error.ts';
 
 /** Methods of the engine that the worker answers. */
@@ -22,7 +23,7 @@ export type EngineAnswer =
   | { readonly id: number; readonly result: unknown }
   | { readonly id: number; readonly error: WorkerError };
 
-/** What the worker starts with; a batch travels through `shared`, which both threads see. */
+/** What the worker starts with; batches travel through `shared`, which both threads see (input-slots.ts). */
 export interface EngineSetup {
   readonly plan: Plan;
   readonly model: EngineModel;
@@ -33,6 +34,8 @@ export interface EngineSetup {
 export interface SharedInput {
   readonly count: number;
   readonly holds: 'images' | 'features';
+  /** Byte at which it begins. */
+  readonly offset: number;
 }
 
 /** Call number of the answer that says the engine is ready. */
@@ -40,6 +43,7 @@ export const READY = 0;
 
 export class WorkerEngine implements Engine {
   readonly plan: Plan;
+  readonly inputs: InputSlots;
   readonly #worker: Worker;
   readonly #shared: SharedArrayBuffer;
   readonly #waiting = new Map<number, { resolve: (value: never) => void; reject: (error: Error) => void }>();
@@ -48,6 +52,7 @@ export class WorkerEngine implements Engine {
   private constructor(setup: EngineSetup) {
     this.plan = setup.plan;
     this.#shared = setup.shared;
+    this.inputs = inputSlots(setup.plan, setup.shared);
     const { parameters, prefix } = setup.model;
     const moved = [...parameters.values(), ...(prefix ? [prefix] : [])].map(({ buffer }) => buffer);
     this.#worker = new Worker(new URL('./engine-worker.js', import.meta.url), {
@@ -63,12 +68,7 @@ export class WorkerEngine implements Engine {
 
   /** Starts the engine. The arrays of `model` are moved into the worker and are empty here afterwards. */
   static async create(plan: Plan, model: EngineModel): Promise<WorkerEngine> {
-    const cut = plan.buffers.find(({ name }) => name === plan.values.cut);
-    const imageBytes = 3 * plan.model.imageSize ** 2;
-    // Pages that no batch reaches are never resident, so the larger of both costs nothing where it is not used.
-    const bytes = plan.batch * Math.max(imageBytes, cut?.bytesPerImage ?? 0);
-    const shared = new SharedArrayBuffer(4 * Math.ceil(bytes / 4));
-    const engine = new WorkerEngine({ plan, model, shared });
+    const engine = new WorkerEngine({ plan, model, shared: new SharedArrayBuffer(inputSlotsBytes(plan)) });
     await new Promise<void>((resolve, reject) => engine.#waiting.set(READY, { resolve, reject }));
     return engine;
   }
@@ -81,8 +81,16 @@ export class WorkerEngine implements Engine {
     return this.#call('write', [buffer, values]);
   }
 
-  features(images: Uint8Array, count: number): Promise<Float32Array> {
-    return this.#call('features', [this.#share({ count, images })]);
+  async features(images: Uint8Array, count: number, into?: Float32Array): Promise<Float32Array> {
+    const input = this.#share({ count, images });
+    if (into?.buffer === this.#shared) {
+      await this.#call('features', [input, into.byteOffset]);
+      return into;
+    }
+    const computed = await this.#call<Float32Array>('features', [input, null]);
+    if (!into) return computed;
+    into.set(computed);
+    return into;
   }
 
   forward(input: EngineInput): Promise<Float32Array> {
@@ -108,9 +116,17 @@ export class WorkerEngine implements Engine {
   }
 
   #share({ count, images, features }: EngineInput): SharedInput {
-    if (features) new Float32Array(this.#shared, 0, features.length).set(features);
-    else if (images) new Uint8Array(this.#shared, 0, images.length).set(images);
-    return { count, holds: features ? 'features' : 'images' };
+    const [first] = this.inputs;
+    if (features) return { count, holds: 'features', offset: this.#place(features, first.features) };
+    if (images) return { count, holds: 'images', offset: this.#place(images, first.images) };
+    throw new ExecutionError('neither images nor features were given');
+  }
+
+  /** Byte of the shared memory at which the data lie: in a slot already, or copied to `room`. */
+  #place<Data extends Uint8Array | Float32Array>(data: Data, room: Data): number {
+    if (data.buffer === this.#shared) return data.byteOffset;
+    room.set(data);
+    return room.byteOffset;
   }
 
   #call<T>(method: EngineMethod, args: readonly unknown[]): Promise<T> {

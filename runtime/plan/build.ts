@@ -3,8 +3,8 @@ import { emptyStep, type TrainingGraph } from '../autodiff/training-graph.ts';
 import type { ErrorFacts } from '../errors.ts';
 import { elements, type Graph, shapeOf } from '../graph/graph.ts';
 import type { Scheme, SchemeOptions } from '../scheme/options.ts';
-import { plainStoredBytes } from './accounting.ts';
 import { type Storage, workspaceName } from './lifetimes.ts';
+import { plainStoredBytes } from './plain-stored.ts';
 import type { OptimizerName, Plan, PlannedBuffer, PlannedStep, Rates } from './plan.ts';
 import { PREFIX_BATCH, type Prepared, type PrepareOptions, prepare } from './prepare.ts';
 import type { Savings } from './savings.ts';
@@ -135,17 +135,12 @@ function plannedBlocks({ scheme, storages }: Prepared, microBatch: number): Plan
 
 function plannedSteps(training: TrainingGraph): PlannedStep[] {
   const shape = shapeOf(training.graph, training.cut);
-  const {
-    inPlace: _,
-    workspaceBytes: __,
-    flops: ___,
-    ...entering
-  } = emptyStep('forward', 'Prefix', training.cut, shape);
+  const { inPlace: _, workspace: __, flops: ___, ...entering } = emptyStep('forward', 'Prefix', training.cut, shape);
   const prefix: PlannedStep = { ...entering, pass: 'prefix', output: training.cut, workspace: null };
   const steps = training.steps.map(
-    ({ inPlace: _, workspaceBytes, flops: __, ...step }, index): PlannedStep => ({
+    ({ inPlace: _, workspace, flops: __, ...step }, index): PlannedStep => ({
       ...step,
-      workspace: workspaceBytes > 0 ? workspaceName(index + 1) : null,
+      workspace: workspace === 0 ? null : workspaceName(index + 1),
     }),
   );
   return [prefix, ...steps];

@@ -8,7 +8,8 @@
 import type { Graph } from '../graph/graph.ts';
 import type { SchemeOptions } from '../scheme/options.ts';
 import { countBlocks } from '../scheme/scheme.ts';
-import { candidateSavings, type SaveName, type Savings } from './savings.ts';
+import { candidateSavings } from './saving-choices.ts';
+import type { SaveName, Savings } from './savings.ts';
 
 /** The part of a request that candidates follow from. */
 export interface Wishes extends Omit<SchemeOptions, 'name' | 'blocks'> {

@@ -3,15 +3,17 @@
  *
  * Step 0 is the frozen prefix, which writes the cut; then come the training graph's steps in order. Times are inclusive.
  */
+import type { Workspace } from '../../kernels/kernel.ts';
 import type { TrainingGraph, Value } from '../autodiff/training-graph.ts';
 
 /** Memory that one or more values take in turn, such as the output that replaces its input in place. */
 export interface Storage {
   /** Values in the order they are written; the first names the storage. */
   readonly values: readonly string[];
+  /** Of a value; 0 for scratch memory. */
   readonly bytesPerImage: number;
-  /** Bytes that do not grow with the batch; values have none, workspaces nothing else. */
-  readonly fixedBytes: number;
+  /** Of one step; 0 for values. */
+  readonly workspace: Workspace;
   readonly from: number;
   readonly to: number;
   /** Outlives the forward pass for some node's backward. */
@@ -52,7 +54,7 @@ export function lifetimes(training: TrainingGraph, options: LifetimeOptions): re
     return {
       values: names,
       bytesPerImage: Math.max(...values.map(({ bytesPerImage }) => bytesPerImage)),
-      fixedBytes: 0,
+      workspace: 0,
       from: Math.min(...names.map((name) => first.get(name) ?? 0)),
       to: Math.max(...names.map((name) => last.get(name) ?? 0)),
       savedBy: values.find(({ savedBy }) => savedBy !== undefined)?.savedBy ?? null,
@@ -67,16 +69,16 @@ export const PIXELS = 'pixels';
 export const PREFIX_IMAGES = 'prefix images';
 
 function workspaces(training: TrainingGraph, { imageElements, prefixBatch }: LifetimeOptions): Storage[] {
-  const scratch = training.steps.flatMap(({ workspaceBytes }, index) =>
-    workspaceBytes > 0 ? [fixedStorage(workspaceName(index + 1), workspaceBytes, index + 1)] : [],
+  const scratch = training.steps.flatMap(({ workspace }, index) =>
+    workspace === 0 ? [] : [scratchStorage(workspaceName(index + 1), workspace, index + 1)],
   );
-  const pixels = fixedStorage(PIXELS, imageElements, 0);
-  const images = fixedStorage(PREFIX_IMAGES, 4 * imageElements * prefixBatch, 0);
+  const pixels = scratchStorage(PIXELS, imageElements, 0);
+  const images = scratchStorage(PREFIX_IMAGES, 4 * imageElements * prefixBatch, 0);
   return training.prefix.length > 0 ? [pixels, images, ...scratch] : [pixels, ...scratch];
 }
 
-function fixedStorage(name: string, fixedBytes: number, time: number): Storage {
-  return { values: [name], bytesPerImage: 0, fixedBytes, from: time, to: time, savedBy: null };
+function scratchStorage(name: string, workspace: Workspace, time: number): Storage {
+  return { values: [name], bytesPerImage: 0, workspace, from: time, to: time, savedBy: null };
 }
 
 /** Lets an output take its input's memory where the kernel allows it and nobody reads the input later. */

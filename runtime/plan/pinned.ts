@@ -1,6 +1,5 @@
 /** @file What lies on the arena from the first step to the last. */
-import type { TrainingGraph } from '../autodiff/training-graph.ts';
-import { elements, type Graph, parameterOf } from '../graph/graph.ts';
+import { elements, type Graph, type Node, parameterOf } from '../graph/graph.ts';
 import type { ParameterGroup, Scheme } from '../scheme/options.ts';
 import { ALIGNMENT, align } from './layout.ts';
 import {
@@ -29,10 +28,10 @@ type PinnedCategory = 'frozenWeights' | 'trainableWeights' | 'gradients' | 'opti
 export function pinBuffers(
   graph: Graph,
   scheme: Scheme,
-  training: TrainingGraph,
+  suffix: readonly Node[],
   optimizer: OptimizerName,
 ): PinnedBuffers {
-  const used = new Set(training.suffix.flatMap(({ parameters }) => Object.values(parameters)));
+  const used = new Set(suffix.flatMap(({ parameters }) => Object.values(parameters)));
   const buffers: PlannedBuffer[] = [];
   // Byte 0 is never given away, so that a zero offset can stand for "absent" in a kernel's arguments.
   let end = ALIGNMENT;

@@ -42,7 +42,7 @@ export interface ParameterSpan {
 }
 
 /** One thing the engine does; operands are buffer names. See autodiff's TrainingStep. */
-export interface PlannedStep extends Omit<TrainingStep, 'pass' | 'inPlace' | 'workspaceBytes' | 'flops'> {
+export interface PlannedStep extends Omit<TrainingStep, 'pass' | 'inPlace' | 'workspace' | 'flops'> {
   readonly pass: 'prefix' | Pass;
   readonly workspace: string | null;
 }

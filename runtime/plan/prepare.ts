@@ -1,7 +1,12 @@
-/** @file The part of a plan's making that does not depend on the micro-batch, remembered for each graph. */
+/**
+ * @file The part of a plan's making that does not depend on the micro-batch, in two stages, each remembered for each graph:
+ * what a scheme alone decides, then the training graph.
+ */
 import { kernelOf } from '../../kernels/index.ts';
 import { differentiate } from '../autodiff/autodiff.ts';
+import { findCut } from '../autodiff/cut.ts';
 import type { TrainingGraph } from '../autodiff/training-graph.ts';
+import type { Border } from '../graph/borders.ts';
 import { elements, type Graph, parameterOf, shapeOf } from '../graph/graph.ts';
 import { nodeShapes } from '../graph/node-shapes.ts';
 import type { Scheme, SchemeOptions } from '../scheme/options.ts';
@@ -10,13 +15,13 @@ import { prefixLoadingBytes, prefixRunBytes, prefixWeightBytes } from './account
 import { lifetimes, type Storage } from './lifetimes.ts';
 import { type PinnedBuffers, pinBuffers } from './pinned.ts';
 import type { OptimizerName } from './plan.ts';
-import { type Savings, withSavings } from './savings.ts';
+import { withSavings } from './saving-choices.ts';
+import type { Savings } from './savings.ts';
 
-export interface Prepared {
+/** What a scheme alone decides, before anything is differentiated: the same however tensors are kept. */
+export interface PreparedScheme {
   readonly scheme: Scheme;
-  readonly savings: Savings;
-  readonly training: TrainingGraph;
-  readonly storages: readonly Storage[];
+  readonly cut: Border;
   readonly pinned: PinnedBuffers;
   /** Weights of the prefix, once it runs and while it is opened. */
   readonly prefixWeightBytes: number;
@@ -30,6 +35,12 @@ export interface Prepared {
   readonly trainableParameters: number;
 }
 
+export interface Prepared extends PreparedScheme {
+  readonly savings: Savings;
+  readonly training: TrainingGraph;
+  readonly storages: readonly Storage[];
+}
+
 export interface PrepareOptions {
   readonly scheme: SchemeOptions;
   readonly savings: Savings;
@@ -40,16 +51,19 @@ export interface PrepareOptions {
 /** The prefix takes one image at a time: measured, its rate is that of a batch and its peak a fraction. */
 export const PREFIX_BATCH = 1;
 
-const prepared = new WeakMap<Graph, Map<string, Prepared>>();
+type Memory<T> = WeakMap<Graph, Map<string, T>>;
+
+const schemes: Memory<PreparedScheme> = new WeakMap();
+const prepared: Memory<Prepared> = new WeakMap();
 /** The last candidates of a graph are remembered, no more: each holds a training graph, and a search makes hundreds. */
 const REMEMBERED = 4;
 
-/** Applies the scheme, differentiates, and finds lifetimes. The same options on the same graph are worked out once. */
-export function prepare(graph: Graph, options: PrepareOptions): Prepared {
-  const known = prepared.get(graph) ?? new Map<string, Prepared>();
-  prepared.set(graph, known);
+/** The same options on the same graph are worked out once. */
+function remember<T>(memory: Memory<T>, graph: Graph, options: unknown, compute: () => T): T {
+  const known = memory.get(graph) ?? new Map<string, T>();
+  memory.set(graph, known);
   const key = JSON.stringify(options);
-  const found = known.get(key) ?? compute(graph, options);
+  const found = known.get(key) ?? compute();
   known.delete(key);
   known.set(key, found);
   const [oldest] = known.keys();
@@ -57,27 +71,32 @@ export function prepare(graph: Graph, options: PrepareOptions): Prepared {
   return found;
 }
 
-function compute(graph: Graph, { scheme: options, savings, labelSmoothing, optimizer }: PrepareOptions): Prepared {
+/** Applies the scheme, cuts the graph, and places what is pinned. @throws UsageError of the scheme's options */
+export function prepareScheme(
+  graph: Graph,
+  { scheme, optimizer }: Pick<PrepareOptions, 'scheme' | 'optimizer'>,
+): PreparedScheme {
+  return remember(schemes, graph, [scheme, optimizer], () => computeScheme(graph, scheme, optimizer));
+}
+
+/** Differentiates and finds lifetimes as well. @throws UsageError, UnsupportedOpError */
+export function prepare(graph: Graph, options: PrepareOptions): Prepared {
+  return remember(prepared, graph, options, () => compute(graph, options));
+}
+
+function computeScheme(graph: Graph, options: SchemeOptions, optimizer: OptimizerName): PreparedScheme {
   const scheme = applyScheme(graph, options);
-  const nodes = scheme.graph.nodes.map((node) => withSavings(node, savings, scheme.derivative));
-  const trained = scheme.parts.filter(({ block, trains }) => block.role !== 'head' && trains.length > 0);
-  const training = differentiate({ ...scheme.graph, nodes }, new Set(scheme.trains.keys()), {
-    labelSmoothing,
-    kept: savings.tensors,
-    recompute: savings.recompute ? trained.map(({ block }) => block.nodes) : [],
-    blocks: scheme.parts.map(({ block }) => block),
-  });
-  const { prefix, cut } = training;
-  const imageElements = elements(shapeOf(graph, graph.input));
+  const { nodes } = scheme.graph;
+  const blocks = scheme.parts.map(({ block }) => block);
+  const cut = findCut(scheme.graph, new Set(scheme.trains.keys()), blocks);
+  const prefix = nodes.slice(0, cut.after + 1);
   return {
     scheme,
-    savings,
-    training,
-    storages: lifetimes(training, { imageElements, prefixBatch: PREFIX_BATCH }),
-    pinned: pinBuffers(graph, scheme, training, optimizer),
+    cut,
+    pinned: pinBuffers(graph, scheme, nodes.slice(cut.after + 1), optimizer),
     prefixWeightBytes: prefixWeightBytes(scheme.graph, prefix),
     prefixLoadingBytes: prefixLoadingBytes(scheme.graph, prefix),
-    prefixRunBytes: prefixRunBytes(scheme.graph, prefix, cut),
+    prefixRunBytes: prefixRunBytes(scheme.graph, prefix, cut.tensor),
     largestTrainedBytes: Math.max(
       0,
       ...[...scheme.trains.keys()].map((name) => 4 * elements(parameterOf(graph, name).shape)),
@@ -89,5 +108,26 @@ function compute(graph: Graph, { scheme: options, savings, labelSmoothing, optim
     trainableParameters: [...scheme.trains]
       .filter(([, group]) => group !== 'statistics')
       .reduce((sum, [name]) => sum + elements(parameterOf(graph, name).shape), 0),
+  };
+}
+
+function compute(graph: Graph, options: PrepareOptions): Prepared {
+  const { savings, labelSmoothing } = options;
+  const decided = prepareScheme(graph, options);
+  const { scheme, cut } = decided;
+  const nodes = scheme.graph.nodes.map((node) => withSavings(node, savings, scheme.derivative));
+  const trained = scheme.parts.filter(({ block, trains }) => block.role !== 'head' && trains.length > 0);
+  const training = differentiate({ ...scheme.graph, nodes }, new Set(scheme.trains.keys()), {
+    labelSmoothing,
+    kept: savings.tensors,
+    recompute: savings.recompute ? trained.map(({ block }) => block.nodes) : [],
+    cut,
+  });
+  const imageElements = elements(shapeOf(graph, graph.input));
+  return {
+    ...decided,
+    savings,
+    training,
+    storages: lifetimes(training, { imageElements, prefixBatch: PREFIX_BATCH }),
   };
 }

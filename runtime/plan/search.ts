@@ -9,8 +9,8 @@ import { bytesText } from './bytes-text.ts';
 import { type Depth, depths, range, type Wishes } from './candidates.ts';
 import { describe } from './describe.ts';
 import type { Plan } from './plan.ts';
-import { prepare } from './prepare.ts';
-import { leastBytes, measure } from './size.ts';
+import { prepare, prepareScheme } from './prepare.ts';
+import { leastBytes, leastPinnedBytes, measure } from './size.ts';
 
 /** What the user asks for; `auto` leaves it to the planner. */
 export interface PlanRequest
@@ -29,20 +29,49 @@ export interface PlanRequest
  */
 export function planTraining(graph: Graph, request: PlanRequest): Plan {
   checkStatistics(request);
-  let smallest: Depth | undefined;
-  let refused: unknown;
-  for (const depth of depths(graph, request)) {
+  const all = depths(graph, request);
+  const fitting = firstOf(request, all, (depth) => firstFit(graph, request, depth));
+  if (fitting.found) return buildPlan(graph, fitting.found);
+  const smallest = firstOf(request, all.toReversed(), (depth) => smallestOf(graph, request, depth));
+  if (!smallest.found) throw smallest.refusal;
+  return buildPlan(graph, smallest.found);
+}
+
+/**
+ * Refuses what `planTraining` refuses whatever the budget, without a search.
+ * @throws UsageError for a micro-batch below the batch with batch statistics, UnsupportedOpError
+ */
+export function requireCandidate(graph: Graph, request: PlanRequest): void {
+  checkStatistics(request);
+  const shallowFirst = depths(graph, request).toReversed();
+  const { found, refusal } = firstOf(request, shallowFirst, (depth) => {
+    const [savings] = depth.savings;
+    // The others differ in what is kept only, which decides nothing about what can be trained.
+    return savings && prepare(graph, prepareOptions(decisions(request, depth, savings, request.batch)));
+  });
+  if (!found) throw refusal;
+}
+
+/**
+ * The first depth's answer that is one, passing over depths that are no candidates where the planner may choose, and what
+ * refused the first of those.
+ */
+function firstOf<T>(
+  { blocks }: PlanRequest,
+  ordered: readonly Depth[],
+  find: (depth: Depth) => T | undefined,
+): { readonly found?: T; readonly refusal?: unknown } {
+  const refusals: unknown[] = [];
+  for (const depth of ordered) {
     try {
-      const found = firstFit(graph, request, depth);
-      if (found) return buildPlan(graph, found);
-      smallest = depth;
+      const found = find(depth);
+      if (found) return { found };
     } catch (error) {
-      if (request.blocks !== 'auto' || !isNoCandidate(error)) throw error;
-      refused = error;
+      if (blocks !== 'auto' || !isNoCandidate(error)) throw error;
+      refusals.push(error);
     }
   }
-  if (!smallest) throw refused;
-  return buildPlan(graph, smallestOf(graph, request, smallest));
+  return { refusal: refusals[0] };
 }
 
 /**
@@ -100,12 +129,16 @@ function firstFit(graph: Graph, request: PlanRequest, depth: Depth): Decisions |
   const budget = request.budgetBytes;
   for (const savings of depth.savings) {
     // Nothing of this depends on the micro-batch.
-    const prepared = prepare(graph, prepareOptions(decisions(request, depth, savings, request.batch)));
+    const whole = decisions(request, depth, savings, request.batch);
+    const options = prepareOptions(whole);
+    // A search for what does not fit ends here at most depths, long before anything is differentiated.
+    if (leastPinnedBytes(graph, prepareScheme(graph, options), sizeOptions(whole)) > budget) continue;
+    const prepared = prepare(graph, options);
     for (const microBatch of depth.microBatches) {
       const candidate = decisions(request, depth, savings, microBatch);
-      const options = sizeOptions(candidate);
-      if (leastBytes(graph, prepared, options) > budget) continue;
-      if (measure(graph, prepared, options).totalBytes <= budget) return candidate;
+      const sized = sizeOptions(candidate);
+      if (leastBytes(graph, prepared, sized) > budget) continue;
+      if (measure(graph, prepared, sized).totalBytes <= budget) return candidate;
     }
   }
   return undefined;

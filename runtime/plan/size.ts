@@ -1,10 +1,11 @@
 /** @file How large a candidate is: cheap bounds first, the exact layout last. */
+import { workspaceBytes } from '../../kernels/kernel.ts';
 import { type Graph, shapeOf } from '../graph/graph.ts';
 import { dataBytes, exportBytes } from './accounting.ts';
 import { align, type Layout, layOut } from './layout.ts';
 import type { Storage } from './lifetimes.ts';
 import { PAGE_BYTES, type PlannedBytes } from './plan.ts';
-import type { Prepared } from './prepare.ts';
+import type { Prepared, PreparedScheme } from './prepare.ts';
 
 /** What a size depends on besides the prepared candidate. */
 export interface SizeOptions {
@@ -24,8 +25,8 @@ export interface Size {
   readonly bytes: PlannedBytes;
 }
 
-export const storageBytes = ({ bytesPerImage, fixedBytes }: Storage, microBatch: number): number =>
-  bytesPerImage * microBatch + fixedBytes;
+export const storageBytes = ({ bytesPerImage, workspace }: Storage, microBatch: number): number =>
+  bytesPerImage * microBatch + workspaceBytes(workspace, microBatch);
 
 /** The exact size. */
 export function measure(graph: Graph, prepared: Prepared, options: SizeOptions): Size {
@@ -39,6 +40,9 @@ export function measure(graph: Graph, prepared: Prepared, options: SizeOptions):
   const savedBytes = storages
     .filter(({ savedBy }) => savedBy !== null)
     .reduce((sum, storage) => sum + storageBytes(storage, microBatch), 0);
+  const largestScratch = Math.max(
+    ...storages.map(({ workspace }) => (workspace === 0 ? 0 : workspaceBytes(workspace, microBatch))),
+  );
   const onArena = pinned.bytes;
   const parts = {
     ...onArena,
@@ -46,7 +50,7 @@ export function measure(graph: Graph, prepared: Prepared, options: SizeOptions):
     saved: savedBytes,
     workspace: arenaBytes - Object.values(onArena).reduce((sum, part) => sum + part, 0) - savedBytes,
     prefixPeak: prepared.prefixRunBytes,
-    base: outside(graph, prepared, options),
+    base: outside(graph, prepared, options, largestScratch),
   };
   const training = Object.values(parts).reduce((sum, part) => sum + part, 0);
   const { loading, exporting } = otherPhases(graph, prepared, options);
@@ -60,17 +64,23 @@ export function measure(graph: Graph, prepared: Prepared, options: SizeOptions):
 }
 
 /**
- * The process itself, the image buffers, and copies in passing of the largest trained tensor: onnxruntime's of its gradient, and
- * the one that a checkpoint writes.
+ * The process itself, the image buffers, and copies in passing: of the largest trained tensor (onnxruntime's of its gradient, and
+ * the one that a checkpoint writes), or onnxruntime's of the gradient of a convolution's patches.
  */
-function outside(graph: Graph, { largestTrainedBytes }: Prepared, { batch, baseBytes }: SizeOptions): number {
-  return baseBytes + dataBytes(batch, shapeOf(graph, graph.input)[0] ?? 0) + 2 * largestTrainedBytes;
+function outside(
+  graph: Graph,
+  { largestTrainedBytes }: PreparedScheme,
+  { batch, baseBytes }: SizeOptions,
+  largestScratchBytes = 0,
+): number {
+  const copies = Math.max(2 * largestTrainedBytes, largestScratchBytes);
+  return baseBytes + dataBytes(batch, shapeOf(graph, graph.input)[0] ?? 0) + copies;
 }
 
 /** What the process holds before the first step, while the prefix is opened and parameters move in, and after the last. */
 function otherPhases(
   graph: Graph,
-  { pinned, prefixLoadingBytes }: Prepared,
+  { pinned, prefixLoadingBytes }: PreparedScheme,
   { batch, baseBytes, fileBytes }: SizeOptions,
 ): { readonly loading: number; readonly exporting: number } {
   const { frozenWeights, trainableWeights } = pinned.bytes;
@@ -98,8 +108,20 @@ export function leastBytes(graph: Graph, prepared: Prepared, options: SizeOption
     alive += changes.get(time) ?? 0;
     peak = Math.max(peak, alive);
   }
-  const arena = align(pinned.end) + peak;
-  const training = outside(graph, prepared, options) + arena + prepared.prefixWeightBytes + prepared.prefixRunBytes;
+  return leastWith(graph, prepared, options, align(pinned.end) + peak);
+}
+
+/** A bound that `leastBytes` never lies below, known before anything is differentiated: nothing but what is pinned. */
+export function leastPinnedBytes(graph: Graph, prepared: PreparedScheme, options: SizeOptions): number {
+  return leastWith(graph, prepared, options, align(prepared.pinned.end));
+}
+
+function leastWith(graph: Graph, prepared: PreparedScheme, options: SizeOptions, arenaBytes: number): number {
+  const { prefixWeightBytes, prefixRunBytes } = prepared;
   const { loading, exporting } = otherPhases(graph, prepared, options);
-  return Math.max(training, loading, exporting);
+  return Math.max(
+    outside(graph, prepared, options) + arenaBytes + prefixWeightBytes + prefixRunBytes,
+    loading,
+    exporting,
+  );
 }

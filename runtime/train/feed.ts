@@ -1,15 +1,18 @@
-/** @file What the engine is fed: augmented images, or their cached features. */
+/** @file What the engine is fed: augmented images, or their cached features; the next batch is made ready during a step. */
 import type { Engine, EngineInput } from '../engine/engine.ts';
-import { GarbageMeter } from '../garbage.ts';
-import { type Augmentation, applyAugment, drawAugment, noAugmentation, variantOf } from './data/augment.ts';
-import { batches, batchesPerEpoch, epochOrder } from './data/batches.ts';
+import { type InputSlot, type InputSlots, inputSlots } from '../engine/input-slots.ts';
+import { type Augmentation, drawAugment, noAugmentation, variantOf } from './data/augment.ts';
+import { ahead, batches, batchesPerEpoch, epochOrder, type ImageReader, imageReader } from './data/batches.ts';
 import type { Dataset } from './data/dataset.ts';
 import type { FeatureCache } from './feature-cache.ts';
 
 export interface FeedBatch {
+  /** Valid until the next batch is asked for. */
   readonly input: EngineInput;
   readonly labels: Int32Array;
   readonly position: number;
+  /** Milliseconds the engine has spent on it already: on features that were not cached. */
+  readonly millis: number;
 }
 
 export interface FeedOptions {
@@ -30,91 +33,134 @@ export async function* feed(
   options: FeedOptions,
   cache: FeatureCache | null,
 ): AsyncGenerator<FeedBatch> {
-  if (!cache) {
-    for await (const { images, labels, count, position } of batches(dataset, indices, options)) {
-      const pixels = images.subarray(0, count * dataset.imageSize ** 2 * 3);
-      yield { input: { count, images: pixels }, labels: labels.slice(0, count), position };
-    }
+  const slots = engine.inputs ?? inputSlots(engine.plan);
+  if (cache) {
+    yield* new CachedFeed(engine, slots, dataset, options, cache).batches(epochOrder(indices, options));
     return;
   }
-  const order = epochOrder(indices, options);
-  const loader = new FeatureLoader(engine, dataset, options, cache);
-  for (let position = options.from; position < batchesPerEpoch(order.length, options.batch); position++) {
-    const samples = order.subarray(position * options.batch, (position + 1) * options.batch);
-    const labels = Int32Array.from(samples, (sample) => dataset.label(sample));
-    yield { input: { count: samples.length, features: await loader.load(samples) }, labels, position };
+  const buffers = [slots[0].images, slots[1].images] as const;
+  for await (const { images, labels, count, position } of batches(dataset, indices, { ...options, buffers })) {
+    yield { input: { count, images }, labels, position, millis: 0 };
   }
 }
 
-/** Features from the engine, in bytes, that may wait to be collected. */
-const COMPUTED_BYTES = 4 << 20;
+/** A sample of a batch, or rather one of its variants. */
+interface Row {
+  /** Place in the batch. */
+  readonly index: number;
+  readonly sample: number;
+  readonly variant: number;
+}
 
-class FeatureLoader {
+/** A batch in a slot: its cached features, and the images of the others. */
+interface CachedBatch {
+  readonly slot: InputSlot;
+  readonly samples: Uint32Array;
+  readonly position: number;
+  readonly missing: readonly Row[];
+}
+
+class CachedFeed {
   readonly #engine: Engine;
+  readonly #slots: InputSlots;
   readonly #dataset: Dataset;
   readonly #options: FeedOptions;
   readonly #cache: FeatureCache;
-  readonly #size: number;
-  readonly #pixels: Uint8Array;
-  readonly #raw: Uint8Array;
-  /** One batch, used again for each. */
-  readonly #features: Float32Array;
-  readonly #computed = new GarbageMeter(COMPUTED_BYTES, 'major');
+  readonly #read: ImageReader;
+  /** Computed features on their way to the disk. */
+  #kept: Promise<unknown> = Promise.resolve();
 
-  constructor(engine: Engine, dataset: Dataset, options: FeedOptions, cache: FeatureCache) {
-    const bytes = dataset.imageSize ** 2 * 3;
+  constructor(engine: Engine, slots: InputSlots, dataset: Dataset, options: FeedOptions, cache: FeatureCache) {
     this.#engine = engine;
+    this.#slots = slots;
     this.#dataset = dataset;
     this.#options = options;
     this.#cache = cache;
-    this.#size = featureElements(engine);
-    this.#pixels = new Uint8Array(options.batch * bytes);
-    this.#raw = new Uint8Array(bytes);
-    this.#features = new Float32Array(options.batch * this.#size);
+    this.#read = imageReader(dataset, options);
   }
 
-  /** Features of the samples, in order, valid until the next call; missing ones are computed together and kept. */
-  async load(samples: Uint32Array): Promise<Float32Array> {
-    const variants = Array.from(samples, (sample) => this.#variant(sample));
-    const missing = variants.flatMap((variant, i) => (this.#cache.has(samples[i] ?? 0, variant) ? [] : [i]));
-    const bytes = this.#raw.length;
-    for (const [slot, i] of missing.entries()) {
-      await this.#image(samples[i] ?? 0, this.#pixels.subarray(slot * bytes, (slot + 1) * bytes));
-    }
-    if (missing.length > 0) {
-      const computed = await this.#engine.features(this.#pixels.subarray(0, missing.length * bytes), missing.length);
-      for (const [slot, i] of missing.entries()) {
-        const features = computed.subarray(slot * this.#size, (slot + 1) * this.#size);
-        await this.#cache.put(samples[i] ?? 0, variants[i] ?? 0, features);
+  async *batches(order: Uint32Array): AsyncGenerator<FeedBatch> {
+    const { batch, from } = this.#options;
+    const load = (position: number): Promise<CachedBatch> =>
+      this.#load(order.subarray(position * batch, (position + 1) * batch), position);
+    try {
+      for await (const loaded of ahead(from, batchesPerEpoch(order.length, batch), load)) {
+        const { slot, samples, position } = loaded;
+        const millis = await this.#complete(loaded);
+        const features = this.#features(slot, 0, samples.length);
+        const labels = Int32Array.from(samples, (sample) => this.#dataset.label(sample));
+        yield { input: { count: samples.length, features }, labels, position, millis };
       }
-      this.#computed.drop(computed.byteLength);
+      await this.#kept;
+    } finally {
+      // The slots are another feed's from here on, and the cache may be closed.
+      await this.#kept.catch(() => undefined);
     }
-    const features = this.#features.subarray(0, samples.length * this.#size);
-    for (const [i, sample] of samples.entries()) {
-      await this.#cache.get(sample, variants[i] ?? 0, features.subarray(i * this.#size, (i + 1) * this.#size));
-    }
-    return features;
   }
 
-  #draw(sample: number) {
-    const { augmentation, seed, epoch } = this.#options;
-    return drawAugment(augmentation, this.#dataset.imageSize, seed, epoch, sample);
+  async #load(samples: Uint32Array, position: number): Promise<CachedBatch> {
+    // What was computed for the batch before last may still be read from this slot.
+    await this.#kept;
+    const slot = this.#slots[position % 2] as InputSlot;
+    const rows = Array.from(samples, (sample, index): Row => ({ index, sample, variant: this.#variant(sample) }));
+    const missing: Row[] = [];
+    for (const row of rows) {
+      const { index, sample, variant } = row;
+      if (!this.#cache.has(sample, variant)) missing.push(row);
+      else await this.#cache.get(sample, variant, this.#features(slot, index, 1));
+    }
+    const target = (index: number): Uint8Array => this.#images(slot, missing[index]?.index ?? 0, 1);
+    await this.#read(
+      Uint32Array.from(missing, ({ sample }) => sample),
+      target,
+    );
+    return { slot, samples, position, missing };
+  }
+
+  /** Computes what is missing and lets it go to the disk meanwhile; milliseconds that the engine took. */
+  async #complete({ slot, missing }: CachedBatch): Promise<number> {
+    if (missing.length === 0) return 0;
+    const started = performance.now();
+    await Promise.all(
+      runs(missing).map(({ index, count }) =>
+        this.#engine.features(this.#images(slot, index, count), count, this.#features(slot, index, count)),
+      ),
+    );
+    const millis = performance.now() - started;
+    const writes = missing.map(({ index, sample, variant }) =>
+      this.#cache.put(sample, variant, this.#features(slot, index, 1)),
+    );
+    this.#kept = Promise.all([this.#kept, ...writes]);
+    // It fails where it is awaited.
+    this.#kept.catch(() => undefined);
+    return millis;
+  }
+
+  #images({ images }: InputSlot, index: number, count: number): Uint8Array {
+    const size = this.#dataset.imageSize ** 2 * 3;
+    return images.subarray(index * size, (index + count) * size);
+  }
+
+  #features({ features }: InputSlot, index: number, count: number): Float32Array {
+    const size = features.length / this.#engine.plan.batch;
+    return features.subarray(index * size, (index + count) * size);
   }
 
   #variant(sample: number): number {
-    return variantOf(this.#draw(sample));
-  }
-
-  async #image(sample: number, target: Uint8Array): Promise<void> {
-    await this.#dataset.read(sample, this.#raw);
-    applyAugment(this.#draw(sample), this.#raw, target, this.#dataset.imageSize);
+    const { augmentation, seed, epoch } = this.#options;
+    return variantOf(drawAugment(augmentation, this.#dataset.imageSize, seed, epoch, sample));
   }
 }
 
-/** Floats of one image at the cut. */
-export function featureElements(engine: Engine): number {
-  const { plan } = engine;
-  return (plan.buffers.find(({ name }) => name === plan.values.cut)?.bytesPerImage ?? 0) / 4;
+/** Rows that lie side by side, to be computed in one call. */
+function runs(rows: readonly Row[]): readonly { readonly index: number; readonly count: number }[] {
+  const found: { index: number; count: number }[] = [];
+  for (const { index } of rows) {
+    const last = found.at(-1);
+    if (last && last.index + last.count === index) last.count += 1;
+    else found.push({ index, count: 1 });
+  }
+  return found;
 }
 
 /** Plain order, no augmentation: how images are evaluated. */

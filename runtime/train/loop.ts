@@ -4,9 +4,9 @@ import { loadCheckpoint, type Progress, saveCheckpoint } from './checkpoint.ts';
 import { type Augmentation, parseAugment, variants } from './data/augment.ts';
 import { batchesPerEpoch } from './data/batches.ts';
 import { measureAccuracy } from './evaluate.ts';
-import { FeatureCache } from './feature-cache.ts';
-import { featureElements, feed } from './feed.ts';
-import type { RunImages } from './images.ts';
+import { FeatureCache, featureShape, fitsCache, fitsDisk } from './feature-cache.ts';
+import { feed } from './feed.ts';
+import type { Part, RunImages } from './images.ts';
 import { MetricsFile } from './metrics.ts';
 import type { TrainConfig } from './options.ts';
 import type { RunFolder } from './run-folder.ts';
@@ -38,13 +38,16 @@ export interface LoopResult {
   readonly interrupted: boolean;
 }
 
+/** What the loop needs of a run's images. */
+export type LoopImages = Pick<RunImages, 'train' | 'validation'>;
+
 const BEST = 'best.safetensors';
 
 /** Trains until the config's end or until `signal` aborts. */
 export class TrainingLoop {
   readonly #engine: Engine;
   readonly #config: TrainConfig;
-  readonly #images: RunImages;
+  readonly #images: LoopImages;
   readonly #folder: RunFolder;
   readonly #onEvent: (event: TrainEvent) => void;
   readonly #signal: AbortSignal | undefined;
@@ -56,7 +59,7 @@ export class TrainingLoop {
   constructor(
     engine: Engine,
     config: TrainConfig,
-    images: RunImages,
+    images: LoopImages,
     folder: RunFolder,
     progress: Progress,
     onEvent: (event: TrainEvent) => void,
@@ -81,10 +84,8 @@ export class TrainingLoop {
 
   async run(): Promise<LoopResult> {
     await using metrics = await MetricsFile.open(this.#folder.metrics, this.#progress);
-    const { samples } = this.#images.train.dataset;
-    await using trainCache = await this.#cache('train', samples, variants(this.#augmentation));
-    const validation = this.#images.validation;
-    await using validationCache = await this.#cache('validation', validation ? validation.dataset.samples : 0, 1);
+    await using trainCache = await this.#cache('train', this.#images.train, variants(this.#augmentation));
+    await using validationCache = await this.#cache('validation', this.#images.validation, 1);
     while (!this.#finished()) {
       const interrupted = await this.#epoch(metrics, trainCache);
       if (interrupted) {
@@ -111,13 +112,13 @@ export class TrainingLoop {
     const { epoch, position } = this.#progress;
     const options = { batch, seed, epoch, shuffle: true, augmentation: this.#augmentation, from: position };
     const { dataset, indices } = this.#images.train;
-    for await (const { input, labels } of feed(this.#engine, dataset, indices, options, cache)) {
+    for await (const { input, labels, millis: before } of feed(this.#engine, dataset, indices, options, cache)) {
       if (this.#signal?.aborted) return true;
       const { step } = this.#progress;
       const started = performance.now();
       const update = this.#update(step);
       const { loss, correct } = await this.#engine.step(input, labels, update);
-      const millis = performance.now() - started;
+      const millis = before + performance.now() - started;
       this.#stepMillis.push(millis);
       this.#progress = {
         ...this.#progress,
@@ -182,14 +183,16 @@ export class TrainingLoop {
     this.#onEvent({ kind: 'checkpoint', path });
   }
 
-  /** A feature cache where it is legal: something is frozen, and a sample has few variants. */
-  async #cache(name: string, samples: number, count: number | null): Promise<FeatureCache | null> {
-    const size = featureElements(this.#engine);
-    const useful = this.#config.cacheFeatures && this.#engine.plan.prefix.nodes > 0;
-    if (!useful || count === null || samples === 0 || samples * count * size * 4 > MAX_CACHE_BYTES) return null;
-    return FeatureCache.create(`${this.#folder.cache}/${name}.features`, size, count, samples);
+  /** A feature cache where it is wanted, legal (a sample has few variants) and fits. */
+  async #cache(name: string, part: Part | null, count: number | null): Promise<FeatureCache | null> {
+    const { cacheFeatures } = this.#config;
+    const { plan } = this.#engine;
+    const shape = featureShape(plan);
+    if (cacheFeatures === false || !part || count === null || !shape) return null;
+    const precision = cacheFeatures === true ? 'exact' : cacheFeatures;
+    const { cache } = this.#folder;
+    const needs = { shape, precision, variants: count, images: part.indices.length } as const;
+    if (!fitsCache(plan, needs) || !(await fitsDisk(cache, needs))) return null;
+    return FeatureCache.create(`${cache}/${name}.features`, { ...needs, samples: part.dataset.samples });
   }
 }
-
-/** Beyond this the prefix is run again instead of filling the board's storage. */
-const MAX_CACHE_BYTES = 2 ** 31;

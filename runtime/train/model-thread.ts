@@ -1,4 +1,4 @@
-/** @file Asks a short-lived thread for what a run needs of its model (model-worker.ts). */
+/** @file Asks short-lived threads for what a run needs of its model (model-worker.ts) and writes the exported one (export-worker.ts). */
 import { Worker } from 'node:worker_threads';
 import type { DeltaFacts } from '../delta/delta.ts';
 import type { EngineModel } from '../engine/engine.ts';
@@ -23,13 +23,15 @@ export interface PrepareTask {
 }
 
 export interface ExportTask {
-  readonly kind: 'export';
   readonly model: string;
   readonly delta: string;
   readonly path: string;
 }
 
-export type ModelTask = CheckTask | PrepareTask | ExportTask;
+export type ModelTask = CheckTask | PrepareTask;
+
+/** What the threads answer. */
+export type ModelAnswer = { readonly result: unknown } | { readonly error: WorkerError };
 
 /** A model ready to train, without anything that is not needed for that. */
 export interface PreparedModel {
@@ -40,23 +42,74 @@ export interface PreparedModel {
   readonly delta: Omit<DeltaFacts, 'notes'>;
 }
 
-/** @returns side of the images in pixels */
-export const checkModel = (config: TrainConfig): Promise<number> => ask({ kind: 'check', config });
-export const prepareModel = (task: Omit<PrepareTask, 'kind'>): Promise<PreparedModel> =>
-  ask({ kind: 'prepare', ...task });
-export const exportInThread = (task: Omit<ExportTask, 'kind'>): Promise<null> => ask({ kind: 'export', ...task });
+/**
+ * The thread that reads the model: once before the images are opened, once when their classes are known. It keeps its code
+ * in between, which takes longer to load than a model, and nothing of the model.
+ */
+export class ModelThread implements AsyncDisposable {
+  readonly #worker = new Worker(new URL('./model-worker.js', import.meta.url));
+  #waiting: { readonly resolve: (answer: ModelAnswer) => void; readonly reject: (error: Error) => void } | null = null;
+  #failure: Error | null = null;
 
-async function ask<T>(task: ModelTask): Promise<T> {
-  const worker = new Worker(new URL('./model-worker.js', import.meta.url), { workerData: task });
+  constructor() {
+    this.#worker.on('message', (answer: ModelAnswer) => this.#waiting?.resolve(answer));
+    this.#worker.on('error', (error) => this.#fail(error));
+    this.#worker.on('exit', (code) => this.#fail(new ExecutionError(`the model's thread ended with code ${code}`)));
+  }
+
+  /**
+   * Whether the model can be trained as asked.
+   * @returns side of the images in pixels
+   */
+  check(config: TrainConfig): Promise<number> {
+    return this.#ask({ kind: 'check', config });
+  }
+
+  /** Plans for the classes of the images and takes out of the model what the engine needs. */
+  prepare(task: Omit<PrepareTask, 'kind'>): Promise<PreparedModel> {
+    return this.#ask({ kind: 'prepare', ...task });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#worker.terminate();
+  }
+
+  async #ask<T>(task: ModelTask): Promise<T> {
+    const answer = await new Promise<ModelAnswer>((resolve, reject) => {
+      if (this.#failure) throw this.#failure;
+      this.#waiting = { resolve, reject };
+      this.#worker.postMessage(task);
+    });
+    return resultOf(answer);
+  }
+
+  #fail(error: Error): void {
+    this.#failure ??= error;
+    this.#waiting?.reject(error);
+  }
+}
+
+/** Prepares in a thread of its own. */
+export async function prepareModel(task: Omit<PrepareTask, 'kind'>): Promise<PreparedModel> {
+  await using thread = new ModelThread();
+  return await thread.prepare(task);
+}
+
+export async function exportInThread(task: ExportTask): Promise<void> {
+  const worker = new Worker(new URL('./export-worker.js', import.meta.url), { workerData: task });
   try {
-    const answer = await new Promise<{ result: T } | { error: WorkerError }>((resolve, reject) => {
+    const answer = await new Promise<ModelAnswer>((resolve, reject) => {
       worker.once('message', resolve);
       worker.once('error', reject);
-      worker.once('exit', (code) => reject(new ExecutionError(`the model's thread ended with code ${code}`)));
+      worker.once('exit', (code) => reject(new ExecutionError(`the exporting thread ended with code ${code}`)));
     });
-    if ('error' in answer) throw reviveError(answer.error);
-    return answer.result;
+    resultOf(answer);
   } finally {
     await worker.terminate();
   }
+}
+
+function resultOf<T>(answer: ModelAnswer): T {
+  if ('error' in answer) throw reviveError(answer.error);
+  return answer.result as T;
 }

@@ -1,4 +1,4 @@
-/** @file From a config to a plan: the model opened, its head in place, the device's budget applied. */
+/** @file From a config to a plan: the model opened, its head in place, the device's budget applied, a plan searched. */
 import { loadProfile } from '../../device-profiles/profiles.ts';
 import { rooflineRates } from '../../device-profiles/rates.ts';
 import { type Model, openModel } from '../../models/onnx/open-model.ts';
@@ -34,21 +34,36 @@ export type PlanConfig = Pick<
   | 'head'
 >;
 
-export interface Prepared {
+/** A model that could be planned. */
+export interface Opened {
   readonly model: Model;
   /** With the head that will be trained. */
   readonly graph: Graph;
   /** Layers dropped for a new head; null if the model keeps its own. */
   readonly drop: readonly string[] | null;
   readonly request: PlanRequest;
+}
+
+export interface Prepared extends Opened {
   readonly plan: Plan;
 }
 
 /**
  * Opens the model and plans.
  * @param classes number of classes; null: the model's own
+ * @throws ModelError, ShapeError, ProfileError, UsageError, UnsupportedOpError
  */
 export async function prepareTraining(config: PlanConfig, classes: number | null): Promise<Prepared> {
+  const opened = await openForTraining(config, classes);
+  return { ...opened, plan: planTraining(opened.graph, opened.request) };
+}
+
+/**
+ * Opens the model without planning.
+ * @param classes number of classes; null: the model's own
+ * @throws ModelError, ShapeError, ProfileError, UsageError
+ */
+export async function openForTraining(config: PlanConfig, classes: number | null): Promise<Opened> {
   const model = await openModel(config.model, config.imageSize === null ? {} : { imageSize: config.imageSize });
   const own = elements(shapeOf(model.graph, model.graph.output));
   const wanted = classes ?? own;
@@ -81,7 +96,7 @@ export async function prepareTraining(config: PlanConfig, classes: number | null
     optimizer: config.optimizer,
     labelSmoothing: config.labelSmoothing,
   };
-  return { model, graph, drop: replace ? layers : null, request, plan: planTraining(graph, request) };
+  return { model, graph, drop: replace ? layers : null, request };
 }
 
 /** Values of every parameter that a plan's steps read. */

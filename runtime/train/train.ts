@@ -12,7 +12,7 @@ import { measureAccuracy } from './evaluate.ts';
 import { openRunImages, type RunImages } from './images.ts';
 import { type LoopResult, type TrainEvent, TrainingLoop } from './loop.ts';
 import { peakRssBytes } from './memory.ts';
-import { checkModel, exportInThread, type PreparedModel, prepareModel } from './model-thread.ts';
+import { exportInThread, ModelThread, type PreparedModel } from './model-thread.ts';
 import { resolveConfig, type TrainConfig, type TrainOptions } from './options.ts';
 import { RunFolder } from './run-folder.ts';
 
@@ -74,9 +74,10 @@ export async function train(options: TrainOptions, hooks: TrainHooks = {}): Prom
   };
   const folder = new RunFolder(config.run);
   // Read before anything is written, so that a wrong model leaves no run folder behind.
-  const imageSize = await checkModel(config);
+  await using thread = new ModelThread();
+  const model = { thread, imageSize: await thread.check(config) };
   await folder.begin(config);
-  return run(config, folder, imageSize, hooks, () => folder.discard());
+  return await run(config, folder, model, hooks, () => folder.discard());
 }
 
 /** Continues the run in a folder; the loss trajectory is that of a run that never stopped. */
@@ -85,13 +86,22 @@ export async function resumeTraining(runFolder: string, hooks: TrainHooks = {}):
   const config = { ...(await folder.config()), run: runFolder };
   await folder.clean();
   const plan = hooks.plan ?? (await folder.plan());
-  return run(config, folder, await checkModel(config), plan ? { ...hooks, plan } : hooks, async () => undefined);
+  await using thread = new ModelThread();
+  const model = { thread, imageSize: await thread.check(config) };
+  return await run(config, folder, model, plan ? { ...hooks, plan } : hooks, async () => undefined);
+}
+
+/** A model that has been checked, and the thread that reads it. */
+interface CheckedModel {
+  readonly thread: ModelThread;
+  /** Side of the images in pixels. */
+  readonly imageSize: number;
 }
 
 async function run(
   config: TrainConfig,
   folder: RunFolder,
-  imageSize: number,
+  { thread, imageSize }: CheckedModel,
   hooks: TrainHooks,
   undo: () => Promise<void>,
 ): Promise<TrainResult> {
@@ -100,7 +110,7 @@ async function run(
   const start = async () => {
     const images = await openRunImages(config, imageSize, folder.cache, onProgress);
     try {
-      return { images, session: await openSession(config, images, folder, hooks) };
+      return { images, session: await openSession(config, images, folder, thread, hooks) };
     } catch (error) {
       await images[Symbol.asyncDispose]();
       throw error;
@@ -144,10 +154,13 @@ async function openSession(
   config: TrainConfig,
   images: RunImages,
   folder: RunFolder,
+  thread: ModelThread,
   hooks: TrainHooks,
 ): Promise<Session> {
   const { classes } = images.train.dataset;
-  const { plan, engine, learnt, delta } = await prepareModel({ config, classes, plan: hooks.plan ?? null });
+  const { plan, engine, learnt, delta } = await thread.prepare({ config, classes, plan: hooks.plan ?? null });
+  // Its memory is gone before the engine takes any.
+  await thread[Symbol.asyncDispose]();
   await folder.writePlan(plan);
   return { engine: await WorkerEngine.create(plan, engine), plan, learnt, delta };
 }

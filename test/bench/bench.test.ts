@@ -3,8 +3,10 @@ import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import test from 'ava';
+import type { Stage } from '../../tools/bench/breakdown.ts';
 import { quantile, table } from '../../tools/bench/report.ts';
 import { ratio } from '../../tools/bench/rounds.ts';
+import type { StepReport, StepRow } from '../../tools/bench/step.ts';
 
 const main = fileURLToPath(new URL('../../tools/bench/main.js', import.meta.url));
 
@@ -49,31 +51,62 @@ test('a table aligns names to the left and figures to the right', (t) => {
   );
 });
 
-test('step measures every contender that is installed', async (t) => {
-  const args = [
-    'step',
-    '--rounds',
-    '1',
-    '--steps',
-    '1',
-    '--batch',
-    '1',
-    '--size',
-    '64',
-    '--blocks',
-    '1',
-    '--threads',
-    '1',
-  ];
-  const { stdout } = await promisify(execFile)(process.execPath, [main, ...args, '--json']);
-  const { missing, contenders } = JSON.parse(stdout);
-  if (missing !== null) t.log(`PyTorch was left out: ${missing}`);
-  t.is(contenders.length, missing === null ? 6 : 2);
-  for (const { name, millis, maxRssBytes } of contenders) {
-    t.true(millis.median > 0, name);
-    t.true(maxRssBytes > 2 ** 25, name);
+const run = async (...args: string[]) => {
+  const { stdout } = await promisify(execFile)(process.execPath, [main, ...args, '--json'], { maxBuffer: 2 ** 24 });
+  return JSON.parse(stdout);
+};
+
+const once = ['--rounds', '1', '--steps', '1', '--threads', '1'];
+
+test('slow contenders are compared by all their steps', (t) => {
+  t.is(ratio({ rounds: [[1], [2], [3]] }, { rounds: [[40, 40]] }), 0.05);
+});
+
+test.serial('step measures every contender that is installed', async (t) => {
+  const { rows } = await run('step', ...once, '--batch', '1', '--size', '64', '--blocks', '1');
+  t.is(rows.length, 6);
+  const missing = rows.filter(({ reason }: StepRow) => reason !== null);
+  for (const { name, millis, maxRssBytes, reason } of rows as StepRow[]) {
+    if (reason !== null) {
+      t.log(`${name} was left out: ${reason}`);
+      t.regex(name, /^PyTorch/, 'everything else is installed');
+      continue;
+    }
+    t.true((millis?.median ?? 0) > 0, name);
+    t.true((maxRssBytes ?? 0) > 2 ** 25, name);
   }
-  if (missing !== null) return;
-  const [ours, theirs] = contenders;
+  if (missing.length > 0) return;
+  const [ours, theirs] = rows;
   t.is(ours.ready.trainableParameters, theirs.ready.trainableParameters, 'both sides train the same');
+});
+
+test.serial('the table compares every scheme of a network with onnxruntime alone', async (t) => {
+  const schemes = ['head', 'mobiletl'];
+  const asked = ['--networks', 'wrn', '--batches', '1', '--schemes', schemes.join(), '--against', 'onnxruntime'];
+  const { networks } = await run('table', ...once, ...asked, '--no-stages');
+  const [{ comparisons, skipped }] = networks;
+  t.is(networks.length, 1);
+  t.deepEqual(skipped, []);
+  t.deepEqual(
+    comparisons.map(({ options }: StepReport) => options.scheme),
+    schemes,
+  );
+  for (const { rows } of comparisons as StepReport[]) {
+    t.deepEqual(
+      rows.map(({ name }) => name),
+      ['edgeshift', 'onnxruntime, inference only'],
+    );
+    t.is(rows[0]?.ratio, null);
+    t.true((rows[1]?.ratio ?? 0) > 0);
+  }
+});
+
+test.serial('stages cover a step, and each has a roofline that is a number', async (t) => {
+  const { stages, stepMillis, prefix } = await run('stages', ...once, '--model', 'wrn', '--batch', '1');
+  t.true(stages.length > 20);
+  const inStages = (stages as Stage[]).reduce((sum, { millis }) => sum + millis, 0);
+  t.true(inStages > 0.5 * stepMillis && inStages < 2 * stepMillis, `${inStages} of ${stepMillis} ms`);
+  for (const { name, shape, roofMillis } of stages as Stage[]) t.true(Number.isFinite(roofMillis), `${name} ${shape}`);
+  t.is(prefix.length, 1);
+  t.true(prefix[0].share > 0);
 });

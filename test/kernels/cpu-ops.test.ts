@@ -1,6 +1,6 @@
 import test, { type ExecutionContext } from 'ava';
 import { kernels, type OpName } from '../../kernels/index.ts';
-import type { Kernel, KernelSample, Wants } from '../../kernels/kernel.ts';
+import { type Kernel, type KernelSample, type Wants, workspaceBytes } from '../../kernels/kernel.ts';
 import { loadSimd } from '../../kernels/simd/simd.ts';
 import { productModels } from '../../models/onnx/products.ts';
 import { Arena } from '../../runtime/engine/cpu/arena.ts';
@@ -59,7 +59,7 @@ function stepsOf(drawn: KernelCase, inPlace: boolean) {
   const saved = Object.fromEntries(own.map(({ name }) => [name, name]));
   const savedElements = Object.fromEntries(own.map(({ name, elementsPerImage }) => [name, elementsPerImage]));
   const workspace = (pass: 'forward' | 'backward'): string | null => {
-    const size = kernel.workspace?.(shapes, node.attributes, pass, wants) ?? 0;
+    const size = workspaceBytes(kernel.workspace?.(shapes, node.attributes, pass, wants) ?? 0, batch);
     if (size === 0) return null;
     bytes.set(`workspace ${pass}`, size);
     return `workspace ${pass}`;

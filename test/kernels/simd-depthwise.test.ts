@@ -1,18 +1,9 @@
-import test from 'ava';
+import test, { type ExecutionContext } from 'ava';
+import { loadSimd } from '../../kernels/simd/simd.ts';
 import { closeTo, draw, openArena, seeded } from './simd-arena.ts';
+import { at, complete, type Geometry, range, title } from './simd-geometry.ts';
 
 const SEED = 20262;
-
-interface Geometry {
-  readonly batch: number;
-  readonly height: number;
-  readonly width: number;
-  readonly kernel: readonly [number, number];
-  readonly stride?: readonly [number, number];
-  readonly dilation?: readonly [number, number];
-  /** top, left, bottom, right */
-  readonly pads?: readonly [number, number, number, number];
-}
 
 const geometries: readonly Geometry[] = [
   { batch: 2, height: 7, width: 7, kernel: [3, 3], pads: [1, 1, 1, 1] },
@@ -38,102 +29,50 @@ const geometries: readonly Geometry[] = [
   { batch: 1, height: 5, width: 9, kernel: [2, 4], stride: [2, 3], pads: [0, 1, 1, 0] },
 ];
 
-const range = (count: number) => Array.from({ length: count }, (_, i) => i);
-const at = (values: ArrayLike<number>, index: number) => values[index] as number;
-
-function complete(geometry: Geometry, channels: number) {
-  const { batch, height, width, kernel, stride = [1, 1], dilation = [1, 1], pads = [0, 0, 0, 0] } = geometry;
-  const size = (input: number, axis: 0 | 1) =>
-    Math.floor(
-      (input + pads[axis] + pads[axis === 0 ? 2 : 3] - (kernel[axis] - 1) * dilation[axis] - 1) / stride[axis],
-    ) + 1;
-  const outHeight = size(height, 0);
-  const outWidth = size(width, 1);
-  const [top, left] = pads;
-  const counts = {
-    x: batch * height * width * channels,
-    w: kernel[0] * kernel[1] * channels,
-    y: batch * outHeight * outWidth * channels,
-  };
-  /** Calls back with indices into x, w and y for every product of the convolution. */
-  const products = (each: (x: number, w: number, y: number) => void) => {
-    for (const row of range(batch * outHeight * outWidth)) {
-      const ow = row % outWidth;
-      const oh = Math.floor(row / outWidth) % outHeight;
-      const n = Math.floor(row / outWidth / outHeight);
-      for (const tap of range(kernel[0] * kernel[1])) {
-        const ih = oh * stride[0] - top + Math.floor(tap / kernel[1]) * dilation[0];
-        const iw = ow * stride[1] - left + (tap % kernel[1]) * dilation[1];
-        if (ih < 0 || ih >= height || iw < 0 || iw >= width) continue;
-        const pixel = (n * height + ih) * width + iw;
-        for (const c of range(channels)) each(pixel * channels + c, tap * channels + c, row * channels + c);
-      }
-    }
-  };
-  const numbers = [batch, height, width, channels, ...kernel, ...stride, ...dilation, top, left, outHeight, outWidth];
-  return { counts, products, outHeight, outWidth, numbers: numbers as GeometryNumbers };
-}
-
-type GeometryNumbers = [
-  batch: number,
-  height: number,
-  width: number,
-  channels: number,
-  kernelHeight: number,
-  kernelWidth: number,
-  strideH: number,
-  strideW: number,
-  dilationH: number,
-  dilationW: number,
-  padTop: number,
-  padLeft: number,
-  outHeight: number,
-  outWidth: number,
-];
-
-function title({ batch, height, width, kernel, stride = [1, 1], dilation = [1, 1], pads = [0, 0, 0, 0] }: Geometry) {
-  return `x=[${batch},${height},${width}] k=${kernel} stride=${stride} dilation=${dilation} pads=${pads}`;
+/** Forward and both gradients against loops in float64. */
+async function compare(t: ExecutionContext, geometry: Geometry, channels: number): Promise<void> {
+  const { counts, products, numbers } = complete(geometry, channels);
+  const next = seeded(SEED + channels);
+  const x = draw(next, counts.x);
+  const w = draw(next, counts.w);
+  const dy = draw(next, counts.y);
+  const y = new Float64Array(counts.y);
+  const dx = new Float64Array(counts.x);
+  const dw = draw(next, counts.w);
+  const magnitudes = { y: y.slice(), dx: dx.slice(), dw: dw.map(Math.abs) };
+  const arena = await openArena(24);
+  const [xs, ws, dys, dws] = [arena.put(x), arena.put(w), arena.put(dy), arena.put(dw)];
+  // What is overwritten holds NaN before, so that a left-out element shows.
+  const ys = arena.put(y.map(() => Number.NaN));
+  const dxs = arena.put(dx.map(() => Number.NaN));
+  products((i, j, k) => {
+    y[k] = at(y, k) + at(x, i) * at(w, j);
+    dx[i] = at(dx, i) + at(dy, k) * at(w, j);
+    dw[j] = at(dw, j) + at(dy, k) * at(x, i);
+    magnitudes.y[k] = at(magnitudes.y, k) + Math.abs(at(x, i) * at(w, j));
+    magnitudes.dx[i] = at(magnitudes.dx, i) + Math.abs(at(dy, k) * at(w, j));
+    magnitudes.dw[j] = at(magnitudes.dw, j) + Math.abs(at(dy, k) * at(x, i));
+  });
+  const { kernels } = arena;
+  const label = `C=${channels} seed ${SEED + channels}`;
+  const limits = { rtol: 1e-6, atol: 1e-7 };
+  arena.writesOnly(t, [ys], () =>
+    kernels.depthwiseForward(xs.pointer, ws.pointer, ys.pointer, ...numbers, 0, channels),
+  );
+  closeTo(t, `y ${label}`, arena.floats(ys), y, { ...limits, magnitude: magnitudes.y });
+  arena.writesOnly(t, [dxs], () =>
+    kernels.depthwiseInputGradient(dys.pointer, ws.pointer, dxs.pointer, ...numbers, 0, channels),
+  );
+  closeTo(t, `dx ${label}`, arena.floats(dxs), dx, { ...limits, magnitude: magnitudes.dx });
+  arena.writesOnly(t, [dws], () =>
+    kernels.depthwiseWeightGradient(xs.pointer, dys.pointer, dws.pointer, ...numbers, 0, channels),
+  );
+  closeTo(t, `dw ${label}`, arena.floats(dws), dw, { ...limits, magnitude: magnitudes.dw });
 }
 
 for (const geometry of geometries) {
   test(`depthwise ${title(geometry)}: forward and both gradients, any number of channels`, async (t) => {
-    for (const channels of [1, 3, 5, 8, 13, 96, 164]) {
-      const { counts, products, numbers } = complete(geometry, channels);
-      const next = seeded(SEED + channels);
-      const x = draw(next, counts.x);
-      const w = draw(next, counts.w);
-      const dy = draw(next, counts.y);
-      const y = new Float64Array(counts.y);
-      const dx = new Float64Array(counts.x);
-      const dw = draw(next, counts.w);
-      const magnitudes = { y: y.slice(), dx: dx.slice(), dw: dw.map(Math.abs) };
-      const arena = await openArena(24);
-      const [xs, ws, dys, dws] = [arena.put(x), arena.put(w), arena.put(dy), arena.put(dw)];
-      // What is overwritten holds NaN before, so that a left-out element shows.
-      const ys = arena.put(y.map(() => Number.NaN));
-      const dxs = arena.put(dx.map(() => Number.NaN));
-      products((i, j, k) => {
-        y[k] = at(y, k) + at(x, i) * at(w, j);
-        dx[i] = at(dx, i) + at(dy, k) * at(w, j);
-        dw[j] = at(dw, j) + at(dy, k) * at(x, i);
-        magnitudes.y[k] = at(magnitudes.y, k) + Math.abs(at(x, i) * at(w, j));
-        magnitudes.dx[i] = at(magnitudes.dx, i) + Math.abs(at(dy, k) * at(w, j));
-        magnitudes.dw[j] = at(magnitudes.dw, j) + Math.abs(at(dy, k) * at(x, i));
-      });
-      const { kernels } = arena;
-      const label = `C=${channels} seed ${SEED + channels}`;
-      const limits = { rtol: 1e-6, atol: 1e-7 };
-      arena.writesOnly(t, [ys], () => kernels.depthwiseForward(xs.pointer, ws.pointer, ys.pointer, ...numbers));
-      closeTo(t, `y ${label}`, arena.floats(ys), y, { ...limits, magnitude: magnitudes.y });
-      arena.writesOnly(t, [dxs], () =>
-        kernels.depthwiseInputGradient(dys.pointer, ws.pointer, dxs.pointer, ...numbers),
-      );
-      closeTo(t, `dx ${label}`, arena.floats(dxs), dx, { ...limits, magnitude: magnitudes.dx });
-      arena.writesOnly(t, [dws], () =>
-        kernels.depthwiseWeightGradient(xs.pointer, dys.pointer, dws.pointer, ...numbers),
-      );
-      closeTo(t, `dw ${label}`, arena.floats(dws), dw, { ...limits, magnitude: magnitudes.dw });
-    }
+    for (const channels of [1, 3, 5, 8, 13, 96, 164]) await compare(t, geometry, channels);
   });
 
   test(`patches ${title(geometry)}: im2col and col2im in pieces`, async (t) => {
@@ -182,6 +121,44 @@ for (const geometry of geometries) {
   });
 }
 
+for (const width of [1, 2, 3, 4, 5, 6, 7, 8, 9, 14, 40, 130]) {
+  for (const stride of [1, 2] as const) {
+    test(`depthwise 3x3, ${width} wide, stride ${stride}: every padding of either side`, async (t) => {
+      for (const [left, right] of range(9).map((i) => [i % 3, Math.floor(i / 3)] as const)) {
+        if (left + width + right < 3) continue;
+        const pads = [1, left, 1, right] as const;
+        const geometry: Geometry = { batch: 2, height: 5, width, kernel: [3, 3], stride: [stride, stride], pads };
+        await compare(t, geometry, 12);
+      }
+    });
+  }
+}
+
+test('depthwise reads nothing behind tensors that end with the memory', async (t) => {
+  for (const [height, width] of [
+    [7, 40],
+    [3, 70],
+    [6, 8],
+  ] as const) {
+    for (const stride of [1, 2] as const) {
+      const pads = [1, 1, 1, 1] as const;
+      const geometry: Geometry = { batch: 2, height, width, kernel: [3, 3], stride: [stride, stride], pads };
+      const { counts, numbers } = complete(geometry, 16);
+      const memory = new WebAssembly.Memory({ initial: 8, maximum: 8 });
+      const kernels = await loadSimd(memory);
+      const [x, y] = [memory.buffer.byteLength - 4 * counts.x, memory.buffer.byteLength - 4 * counts.y];
+      const [first, w] = [64, 64 + 4 * Math.max(counts.x, counts.y)];
+      t.true(w + 4 * counts.w <= Math.min(x, y), title(geometry));
+      t.notThrows(() => kernels.depthwiseForward(x, w, first, ...numbers, 0, 16));
+      t.notThrows(() => kernels.depthwiseForward(first, w, y, ...numbers, 0, 16));
+      t.notThrows(() => kernels.depthwiseInputGradient(y, w, first, ...numbers, 0, 16));
+      t.notThrows(() => kernels.depthwiseInputGradient(first, w, x, ...numbers, 0, 16));
+      t.notThrows(() => kernels.depthwiseWeightGradient(x, first, w, ...numbers, 0, 16));
+      t.notThrows(() => kernels.depthwiseWeightGradient(first, y, w, ...numbers, 0, 16));
+    }
+  }
+});
+
 test('depthwise propagates NaN to the outputs that see it and to no other', async (t) => {
   const { counts, products, numbers } = complete(geometries[0] as Geometry, 8);
   const x = draw(seeded(SEED), counts.x);
@@ -190,7 +167,7 @@ test('depthwise propagates NaN to the outputs that see it and to no other', asyn
   products((i, _, k) => Number.isNaN(x[i]) && seen.add(k));
   const arena = await openArena();
   const [xs, ws, ys] = [arena.put(x), arena.put(new Float32Array(counts.w)), arena.put(new Float32Array(counts.y))];
-  arena.kernels.depthwiseForward(xs.pointer, ws.pointer, ys.pointer, ...numbers);
+  arena.kernels.depthwiseForward(xs.pointer, ws.pointer, ys.pointer, ...numbers, 0, 8);
   t.deepEqual(
     [...arena.floats(ys)].map(Number.isNaN),
     range(counts.y).map((k) => seen.has(k)),

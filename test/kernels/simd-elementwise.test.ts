@@ -57,9 +57,11 @@ for (const count of COUNTS) {
         arena.writesOnly(t, [ws, buffers], () => {
           arena.kernels.sgd(ws.pointer, gs.pointer, buffers.pointer, count, rate, momentum, decay, nesterov);
         });
-        arena.writesOnly(t, [plains], () => {
-          arena.kernels.sgd(plains.pointer, gs.pointer, 0, count, rate, momentum, decay, nesterov);
+        t.deepEqual(arena.floats(gs), Float32Array.from(g), 'the gradient stays unless it is to be cleared');
+        arena.writesOnly(t, [plains, gs], () => {
+          arena.kernels.sgd(plains.pointer, gs.pointer, 0, count, rate, momentum, decay, nesterov, 1);
         });
+        t.true(arena.floats(gs).every((value) => value === 0));
       }
       closeTo(t, `w, seed ${SEED + 1}`, arena.floats(ws), w);
       closeTo(t, `buffer, seed ${SEED + 1}`, arena.floats(buffers), buffer);
@@ -88,7 +90,7 @@ for (const count of COUNTS) {
           v[i] = beta2 * at(v, i) + (1 - beta2) * g * g;
           w[i] = shrunk - ((rate / correction1) * at(m, i)) / (Math.sqrt(at(v, i)) / correction2 + epsilon);
         }
-        arena.writesOnly(t, [ws, ms, vs], () => {
+        arena.writesOnly(t, [ws, gs, ms, vs], () => {
           arena.kernels.adam(
             ws.pointer,
             gs.pointer,
@@ -103,8 +105,10 @@ for (const count of COUNTS) {
             correction1,
             correction2,
             decoupled,
+            1,
           );
         });
+        t.true(arena.floats(gs).every((value) => value === 0));
       }
       closeTo(t, `w, seed ${SEED + 2}`, arena.floats(ws), w);
       closeTo(t, `m, seed ${SEED + 2}`, arena.floats(ms), m);
@@ -201,8 +205,9 @@ test('loadSimd: a missing or broken simd.wasm is an ExecutionError that says wha
   const memory = new WebAssembly.Memory({ initial: 1, maximum: 1 });
   const missing = await t.throwsAsync(loadSimd(memory));
   t.is(missing?.name, 'ExecutionError');
-  t.regex(missing?.message ?? '', /simd\.wasm\nHint: run `npm run build`/);
-  await writeFile(join(folder, 'kernels/simd/simd.wasm'), 'not wasm');
+  t.regex(missing?.message ?? '', /simd(-relaxed)?\.wasm\nHint: run `npm run build`/);
+  for (const name of ['simd.wasm', 'simd-relaxed.wasm'])
+    await writeFile(join(folder, 'kernels/simd', name), 'not wasm');
   const broken = await t.throwsAsync(loadSimd(memory));
   t.is(broken?.name, 'ExecutionError');
   t.regex(broken?.message ?? '', /does not run here/);

@@ -1,6 +1,6 @@
 import test, { type ExecutionContext } from 'ava';
 import { kernels } from '../../kernels/index.ts';
-import type { Kernel, KernelSample } from '../../kernels/kernel.ts';
+import { type Kernel, type KernelSample, workspaceBytes } from '../../kernels/kernel.ts';
 import type { GeometryArguments } from '../../kernels/simd/structure-kernels.ts';
 import { geometry, type WindowAttributes } from '../../kernels/window.ts';
 import { drawCase, drawCotangent, type KernelCase, runBackward, runForward } from '../support/kernel-cases.ts';
@@ -106,7 +106,8 @@ async function checkGrouped(t: ExecutionContext, drawn: KernelCase, group: numbe
   const [y, dx] = [arena.put(unwritten(dy)), arena.put(unwritten(expected.dx))];
   const dw = arena.put(weight.map(() => 0.5));
   const workspace = (pass: 'forward' | 'backward') => {
-    const bytes = drawn.kernel.workspace?.(drawn.shapes, drawn.node.attributes, pass, drawn.wants) ?? 0;
+    const wanted = drawn.kernel.workspace?.(drawn.shapes, drawn.node.attributes, pass, drawn.wants) ?? 0;
+    const bytes = workspaceBytes(wanted, drawn.batch);
     return arena.put(new Float64Array(bytes / 4).fill(Number.NaN));
   };
   const [first, second] = [workspace('forward'), workspace('backward')];

@@ -51,14 +51,25 @@ for (const channels of CHANNELS) {
       const expected = x.map((a) => clip(a, low, high));
       for (const sign of [0, 1]) {
         arena.writesOnly(t, [y, mask], () => {
-          arena.kernels.clipForward(source.pointer, y.pointer, rows, channels, low, high, mask.pointer, sign);
+          arena.kernels.clipForward(
+            source.pointer,
+            y.pointer,
+            rows,
+            channels,
+            low,
+            high,
+            mask.pointer,
+            sign,
+            0,
+            channels,
+          );
         });
         closeTo(t, `y, seed ${SEED}`, arena.floats(y), expected, exact);
         const bits = Array.from(x, (a) => (sign ? a >= 0 : a > low && a < high));
         t.deepEqual([...arena.bytes(mask)], [...pack(bits, rows, channels)], `seed ${SEED} signMask ${sign}`);
       }
       arena.writesOnly(t, [source], () => {
-        arena.kernels.clipForward(source.pointer, source.pointer, rows, channels, low, high, absent, 0);
+        arena.kernels.clipForward(source.pointer, source.pointer, rows, channels, low, high, absent, 0, 0, channels);
       });
       closeTo(t, `in place, seed ${SEED}`, arena.floats(source), expected, exact);
     });
@@ -80,7 +91,7 @@ for (const channels of CHANNELS) {
       const offsets = arena.put(offset).pointer;
       const mask = arena.putBytes(new Uint8Array(rows * maskBytes(channels)).fill(0xff));
       const run = (from: number, to: number, bits: number) =>
-        arena.kernels.affineForward(from, to, rows, channels, factors, offsets, 0, 6, bits, 0);
+        arena.kernels.affineForward(from, to, rows, channels, factors, offsets, 0, 6, bits, 0, 0, channels);
       arena.writesOnly(t, [y, mask], () => run(source.pointer, y.pointer, mask.pointer));
       const expected = a.map((value) => clip(value, 0, 6));
       closeTo(t, `y, seed ${SEED}`, arena.floats(y), expected);
@@ -144,7 +155,7 @@ for (const channels of CHANNELS) {
       const { sums, magnitude } = columnSums(g, channels, start);
       const scaled = g.map((value, i) => value * at(factor, i % channels));
       const run = (to: number, scale: number, sum: number) =>
-        arena.kernels.affineBackward(source.pointer, to, rows, channels, scale, mask, sum);
+        arena.kernels.affineBackward(source.pointer, to, rows, channels, scale, mask, sum, 0, channels);
 
       arena.writesOnly(t, [dz, shift], () => run(dz.pointer, factors, shift.pointer));
       closeTo(t, `dz, seed ${SEED}`, arena.floats(dz), scaled);
@@ -187,13 +198,15 @@ for (const channels of CHANNELS) {
           means.pointer,
           inverses.pointer,
           scale.pointer,
+          0,
+          channels,
         );
       });
       const { sums, magnitude } = columnSums(terms, channels, start);
       closeTo(t, `dscale, seed ${SEED}`, arena.floats(scale), sums, { magnitude });
 
       const bias = arena.put(start);
-      arena.writesOnly(t, [bias], () => arena.kernels.columnSum(zs.pointer, rows, channels, bias.pointer));
+      arena.writesOnly(t, [bias], () => arena.kernels.columnSum(zs.pointer, rows, channels, bias.pointer, 0, channels));
       const plain = columnSums(z, channels, start);
       closeTo(t, `db, seed ${SEED}`, arena.floats(bias), plain.sums, { magnitude: plain.magnitude });
     });
@@ -207,6 +220,6 @@ test('columnSum over 100 000 equal rows keeps seven digits', async (t) => {
   const value = Math.fround(0.1);
   const dy = arena.put(new Float32Array(rows * channels).fill(value));
   const db = arena.put(new Float32Array(channels));
-  arena.writesOnly(t, [db], () => arena.kernels.columnSum(dy.pointer, rows, channels, db.pointer));
+  arena.writesOnly(t, [db], () => arena.kernels.columnSum(dy.pointer, rows, channels, db.pointer, 0, channels));
   closeTo(t, 'db', arena.floats(db), new Float64Array(channels).fill(rows * value), { rtol: 1e-6, atol: 0 });
 });

@@ -1,6 +1,7 @@
 import test from 'ava';
 import type { OpName } from '../../kernels/index.ts';
 import { kernelOf } from '../../kernels/index.ts';
+import { workspaceBytes } from '../../kernels/kernel.ts';
 import { cpuOps } from '../../runtime/engine/cpu/ops.ts';
 import { ShapeError } from '../../runtime/errors.ts';
 import { elements } from '../../runtime/graph/graph.ts';
@@ -35,8 +36,11 @@ test('costs of every sample are whole numbers, the workspace does not depend on 
       const about = `${op} ${sample.title}`;
       t.true(Number.isInteger(kernel.flops(shapes, node.attributes)), about);
       for (const pass of ['forward', 'backward'] as const) {
-        const bytes = kernel.workspace?.(shapes, node.attributes, pass, wants) ?? 0;
-        t.true(Number.isInteger(bytes) && bytes >= 0 && bytes % 4 === 0, `${about}: ${bytes} bytes for ${pass}`);
+        const workspace = kernel.workspace?.(shapes, node.attributes, pass, wants) ?? 0;
+        for (const images of [1, 3, 1000]) {
+          const bytes = workspaceBytes(workspace, images);
+          t.true(Number.isInteger(bytes) && bytes >= 0 && bytes % 4 === 0, `${about}: ${bytes} bytes for ${pass}`);
+        }
       }
       t.true(elements(shapes.output) > 0, about);
     }

@@ -1,5 +1,6 @@
 /** @file Runs the nodes of a graph forward on both engines' ops, without plan or loss, from given values. */
 import { kernelOf, type OpName } from '../../kernels/index.ts';
+import { workspaceBytes } from '../../kernels/kernel.ts';
 import { loadSimd } from '../../kernels/simd/simd.ts';
 import { productModels } from '../../models/onnx/products.ts';
 import { Arena } from '../../runtime/engine/cpu/arena.ts';
@@ -71,7 +72,7 @@ export async function runCpu(source: Graph, softmax: boolean, given: Given, batc
     const shapes = nodeShapes(graph, node);
     const own = node.name === LOSS ? { [PROBABILITIES]: PROBABILITIES } : {};
     const none = { inputs: node.inputs.map(() => false), parameters: new Set<string>() };
-    const workspace = kernelOf(node)?.workspace?.(shapes, node.attributes, 'forward', none) ?? 0;
+    const workspace = workspaceBytes(kernelOf(node)?.workspace?.(shapes, node.attributes, 'forward', none) ?? 0, batch);
     floats.set(node.output, batch * elements(shapes.output));
     for (const name of Object.values(node.parameters)) floats.set(name, parameterOf(graph, name).data().length);
     if (workspace > 0) floats.set(`${node.name} workspace`, Math.ceil(workspace / 4));

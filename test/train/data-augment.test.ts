@@ -55,6 +55,9 @@ for (const shiftFill of ['zero', 'edge'] as const) {
     [-2, -3],
     [2, -3],
     [-2, 3],
+    [9, 0],
+    [-12, 2],
+    [3, -10],
     [0, 0],
   ] as const) {
     test(`shift x=${shiftX} y=${shiftY} fill=${shiftFill} moves every pixel`, (t) => {

@@ -1,7 +1,13 @@
 import test from 'ava';
 import { UsageError } from '../../runtime/errors.ts';
 import { applyAugment, drawAugment, parseAugment } from '../../runtime/train/data/augment.ts';
-import { type BatchOptions, batches, batchesPerEpoch, epochOrder } from '../../runtime/train/data/batches.ts';
+import {
+  type BatchOptions,
+  batches,
+  batchesPerEpoch,
+  epochOrder,
+  imageReader,
+} from '../../runtime/train/data/batches.ts';
 import type { Dataset } from '../../runtime/train/data/dataset.ts';
 import { splitDataset } from '../../runtime/train/data/split.ts';
 import { Random } from '../../runtime/train/random.ts';
@@ -109,6 +115,32 @@ test('epochs differ in order; without shuffling the order is the one given', asy
     (await collect(numbers(46), indices, { batch: 6, seed, epoch: 0, ...options })).flatMap((batch) => batch.indices);
   t.notDeepEqual(await order({ epoch: 1 }), await order({}));
   t.deepEqual(await order({ shuffle: false }), [...indices]);
+});
+
+test('other work gets its turn between two images that are augmented', async (t) => {
+  let turns = 0;
+  const count = (): void => {
+    turns += 1;
+    timer = setImmediate(count);
+  };
+  let timer = setImmediate(count);
+  const read = imageReader(
+    { ...numbers(46), read: async (_, target = new Uint8Array(imageBytes)) => target },
+    { seed, epoch: 0, augmentation: parseAugment('shift:2') },
+  );
+  const target = new Uint8Array(8 * imageBytes);
+  await read(indices.subarray(0, 8), (place) => target.subarray(place * imageBytes, (place + 1) * imageBytes));
+  clearImmediate(timer);
+  t.true(turns >= 7, `${turns} turns`);
+});
+
+test('two buffers of the caller take turns', async (t) => {
+  const buffers = [new Uint8Array(5 * imageBytes), new Uint8Array(5 * imageBytes)] as const;
+  const given = [];
+  for await (const { images, position } of batches(numbers(46), indices, { batch: 5, seed, epoch: 0, buffers })) {
+    given.push(images.buffer === buffers[position % 2]?.buffer);
+  }
+  t.deepEqual(given, Array(5).fill(true));
 });
 
 test('reads one batch ahead and no further', async (t) => {

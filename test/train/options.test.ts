@@ -29,6 +29,7 @@ const wrong: readonly [keyof TrainOptions, readonly unknown[]][] = [
   ['labelSmoothing', [-0.1, 1]],
   ['weightDecay', [-1, Number.NaN]],
   ['imageSize', [0, 7, 32.5]],
+  ['cacheFeatures', ['exact', '4bit', null]],
   [
     'learningRate',
     [

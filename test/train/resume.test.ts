@@ -18,6 +18,7 @@ const settings: Readonly<Record<string, Partial<TrainOptions>>> = {
   adam: { optimizer: 'adam', augment: 'flip', checkpointSteps: 3 },
   sgd: { optimizer: 'sgd', augment: 'shift:2,colour:0.3', microBatch: 3, checkpointSteps: 100 },
   statistics: { optimizer: 'sgd', norms: 'batch', save: '8bit', recompute: true, checkpointSteps: 2, augment: 'flip' },
+  codes: { optimizer: 'adam', cacheFeatures: '8bit', augment: 'flip', checkpointSteps: 2 },
   patience: { optimizer: 'adamw', patience: 2, epochs: 4, warmupSteps: 3, augment: 'flip', checkpointSteps: 1 },
 };
 
@@ -71,6 +72,7 @@ for (const [setting, steps] of [
   ['sgd', [7]],
   ['patience', [9]],
   ['statistics', [5]],
+  ['codes', [6]],
 ] as const) {
   test(`${setting}: stopped at step ${steps.join(' and ')}, it goes on as if it never had`, async (t) => {
     const chosen = options(setting);

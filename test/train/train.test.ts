@@ -73,6 +73,20 @@ test('cached features and none give the same run', async (t) => {
   t.deepEqual(await trajectory(uncached.run), await trajectory(cached.run));
 });
 
+test('features as 8-bit codes train nearly as exact ones do', async (t) => {
+  const options = { augment: 'flip', epochs: 6 } as const;
+  const [exact, coded] = [await go(options), await go({ ...options, cacheFeatures: '8bit' })];
+  const [expected, actual] = [await losses(exact.run), await losses(coded.run)];
+  t.notDeepEqual(actual, expected, 'they are codes');
+  // A step between two codes is 1/255 of the range of the features, and the losses are near 1.
+  for (const [i, loss] of actual.entries()) {
+    const error = Math.abs(loss - (expected[i] ?? Number.NaN));
+    t.true(error <= 0.03, `step ${i + 1}: ${loss} is not near ${expected[i]}`);
+  }
+  const difference = Math.abs((coded.result.accuracyAfter ?? Number.NaN) - (exact.result.accuracyAfter ?? Number.NaN));
+  t.true(difference <= 1 / 9 + 1e-9, `accuracy differs by ${difference}: more than one of 9 images`);
+});
+
 for (const [optimizer, ...microBatches] of [
   ['sgd', 2],
   ['adamw', 3],

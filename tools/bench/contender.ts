@@ -7,8 +7,8 @@ import { type Command, start } from './launch.ts';
 /** Exit code of a contender whose libraries are not installed (torch/interpreter.py). */
 const MISSING = 3;
 
-/** A contender cannot run here. */
-export class NotInstalledError extends Error {}
+/** A contender cannot do this here; the message says why. */
+export class UnavailableError extends Error {}
 
 export class Contender {
   readonly name: string;
@@ -29,8 +29,12 @@ export class Contender {
     this.#answer = answer;
   }
 
-  /** Starts the process and waits until it is ready. @throws NotInstalledError if its libraries are missing */
-  static async start(name: string, command: Command): Promise<Contender> {
+  /**
+   * Starts the process and waits until it is ready.
+   * @param patienceMillis how long at most
+   * @throws UnavailableError if its libraries are missing or it takes too long
+   */
+  static async start(name: string, command: Command, patienceMillis = Number.POSITIVE_INFINITY): Promise<Contender> {
     const child = start(command, ['pipe', 'pipe', 'pipe']);
     let complaint = '';
     child.stderr?.on('data', (chunk) => {
@@ -43,25 +47,38 @@ export class Contender {
       });
       child.once('close', (code, signal) => resolve(code ?? signal));
     });
+    let late = false;
+    const kill = (): void => {
+      late = true;
+      child.kill('SIGKILL');
+    };
+    const timer = Number.isFinite(patienceMillis) ? setTimeout(kill, patienceMillis) : undefined;
     const lines = createInterface({ input: child.stdout as NodeJS.ReadableStream })[Symbol.asyncIterator]();
     const answer = async (): Promise<Record<string, unknown>> => {
       const { value, done } = await lines.next();
       if (!done) return JSON.parse(value) as Record<string, unknown>;
       const code = await ended;
-      if (code === MISSING) throw new NotInstalledError(complaint.trim());
+      if (code === MISSING) throw new UnavailableError(complaint.trim());
+      if (late) throw new UnavailableError(`not ready after ${patienceMillis / 1000} s`);
       throw new Error(`${name} ended with ${code}:\n${complaint}`);
     };
-    return new Contender(name, await answer(), child, answer);
+    const ready = await answer().finally(() => clearTimeout(timer));
+    return new Contender(name, ready, child, answer);
   }
 
   get pid(): number | undefined {
     return this.#child.pid;
   }
 
+  /** What it answers to a line. */
+  async ask(line: string): Promise<Record<string, unknown>> {
+    this.#child.stdin?.write(`${line}\n`);
+    return this.#answer();
+  }
+
   /** Milliseconds of so many steps. */
   async steps(count: number): Promise<number[]> {
-    this.#child.stdin?.write(`steps ${count}\n`);
-    const { millis } = await this.#answer();
+    const { millis } = await this.ask(`steps ${count}`);
     return millis as number[];
   }
 

@@ -1,4 +1,7 @@
-/** @file Bare onnxruntime inference on demand. Arguments: ONNX file, batch, image size, threads. */
+/**
+ * @file Bare onnxruntime inference on demand, with its own defaults but for the number of threads. Arguments: ONNX file,
+ * batch, image size, threads.
+ */
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { Random } from '../../runtime/train/random.ts';
 import { serveSteps } from './line-server.ts';

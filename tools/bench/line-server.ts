@@ -11,11 +11,21 @@ const say = (message: object): void => console.log(JSON.stringify(message));
  * Serves steps until told to end.
  * @param ready what the first line tells besides `ready`
  * @param step one step; its result is the loss, or null where there is none
+ * @param questions what else may be asked, by the line that asks it
  */
-export async function serveSteps(ready: object, step: () => Promise<number | null>): Promise<void> {
+export async function serveSteps(
+  ready: object,
+  step: () => Promise<number | null>,
+  questions: Readonly<Record<string, () => Promise<object>>> = {},
+): Promise<void> {
   say({ ready: true, ...ready });
   for await (const line of createInterface({ input: process.stdin })) {
     if (line === 'end') break;
+    const answer = questions[line];
+    if (answer) {
+      say(await answer());
+      continue;
+    }
     const [, asked] = /^steps? ?(\d*)$/.exec(line) ?? [];
     if (asked === undefined) throw new Error(`expected "step", "steps <count>" or "end" but got "${line}"`);
     const millis: number[] = [];

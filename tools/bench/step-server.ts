@@ -1,52 +1,52 @@
 /**
  * @file edgeshift's training steps on demand: the engine as a training run sets it up, on a fixed random batch, prefix
- * included. Arguments: one JSON object (StepServerOptions).
+ * included unless its features are cached. Arguments: one JSON object (StepServerOptions). `plan` answers with the plan,
+ * `statistics` with the engine's statistics.
  */
 import { WorkerEngine } from '../../runtime/engine/worker-engine.ts';
 import { releaseGarbage } from '../../runtime/garbage.ts';
-import type { SchemeName } from '../../runtime/index.ts';
-import { prepareModel } from '../../runtime/train/model-thread.ts';
-import { resolveConfig } from '../../runtime/train/options.ts';
+import { PAGE_BYTES } from '../../runtime/plan/plan.ts';
+import { type PreparedModel, prepareModel } from '../../runtime/train/model-thread.ts';
 import { Random } from '../../runtime/train/random.ts';
 import { serveSteps } from './line-server.ts';
+import { LEARNING_RATE, MOMENTUM, type StepServerOptions, type StepServerReady, stepConfig } from './step-options.ts';
 
-export interface StepServerOptions {
-  readonly model: string;
-  readonly scheme: SchemeName;
-  readonly blocks: number;
-  readonly batch: number;
-  readonly size: number;
-  readonly threads: number;
-  readonly classes: number;
+/** WebAssembly's 32-bit addresses. */
+const MOST_ARENA_BYTES = 2 ** 32 - PAGE_BYTES;
+
+/** The model planned for the whole batch at once, or for as large a part of it as an arena holds. */
+async function prepare(options: StepServerOptions): Promise<PreparedModel> {
+  const config = stepConfig(options);
+  const classes = Array.from({ length: options.classes }, (_, label) => String(label));
+  for (let microBatch = options.batch; ; microBatch = Math.ceil(microBatch / 2)) {
+    const prepared = await prepareModel({ config: { ...config, microBatch }, classes, plan: null });
+    if (prepared.plan.arenaBytes <= MOST_ARENA_BYTES || microBatch === 1) return prepared;
+  }
 }
 
 const options = JSON.parse(process.argv[2] ?? '{}') as StepServerOptions;
-const { model, scheme, blocks, batch, size, threads, classes } = options;
-const config = resolveConfig({
-  ...{ model, scheme, blocks, batch, threads, data: '', run: '' },
-  imageSize: size,
-  microBatch: batch,
-  optimizer: 'sgd',
-  budgetBytes: Number.MAX_SAFE_INTEGER,
-});
-const names = Array.from({ length: classes }, (_, label) => String(label));
-const { plan, engine: parts, learnt } = await prepareModel({ config, classes: names, plan: null });
+const { batch, size, classes, cached } = options;
+const { plan, engine: parts, learnt, delta } = await prepare(options);
 await using engine = await WorkerEngine.create(plan, parts);
 releaseGarbage();
 
-const random = new Random(config.seed);
+const random = new Random(1);
 const images = Uint8Array.from({ length: batch * size * size * 3 }, () => random.integer(0, 255));
 const labels = Int32Array.from({ length: batch }, () => random.integer(0, classes - 1));
-const rate = 1e-3;
-const update = { learningRate: { head: rate, weights: rate, norms: rate }, momentum: 0.9, weightDecay: 0 };
+const input = cached ? { count: batch, features: await engine.features(images, batch) } : { count: batch, images };
+const learningRate = { head: LEARNING_RATE, weights: LEARNING_RATE, norms: LEARNING_RATE };
+const update = { learningRate, momentum: MOMENTUM, weightDecay: 0 };
 let step = 0;
 
-await serveSteps(
-  {
-    trainableParameters: plan.trainableParameters,
-    trainableTensors: learnt.length,
-    plannedTotalBytes: plan.totalBytes,
-    arenaBytes: plan.arenaBytes,
-  },
-  async () => (await engine.step({ count: batch, images }, labels, { ...update, step: ++step })).loss,
-);
+const ready: StepServerReady = {
+  trainableParameters: plan.trainableParameters,
+  learnt: learnt.flatMap(({ origin }) => origin.tensor ?? []),
+  drop: delta.drop ?? [],
+  microBatch: plan.microBatch,
+  plannedTotalBytes: plan.totalBytes,
+  arenaBytes: plan.arenaBytes,
+};
+await serveSteps(ready, async () => (await engine.step(input, labels, { ...update, step: ++step })).loss, {
+  plan: async () => plan,
+  statistics: () => engine.statistics(),
+});

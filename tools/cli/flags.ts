@@ -67,7 +67,8 @@ export function addTrainOptions(command: Command): Command {
     .option('--patience <epochs>', 'stop after this many epochs without a better validation accuracy')
     .option('--augment <list>', 'such as flip,shift:6,crop:0.8,colour:0.2, or none')
     .option('--checkpoint-steps <n>', 'steps between checkpoints')
-    .option('--no-cache', 'do not keep features of the frozen part on disk')
+    .option('--cache <how>', 'how features of the frozen part are kept on disk: exact, 8bit or off (default: exact)')
+    .option('--no-cache', 'do not keep them')
     .option('--no-export', 'write the delta only');
 }
 

@@ -80,8 +80,15 @@ export function trainOptions(model: string | undefined, flags: Flags, run: strin
       limit: numberFlag(flags, 'limit'),
       testLimit: numberFlag(flags, 'testLimit'),
       checkpointSteps: numberFlag(flags, 'checkpointSteps'),
-      cacheFeatures: flags.cache !== false,
+      cacheFeatures: cacheFlag(flags),
       exportModel: flags.export !== false,
     }),
   };
+}
+
+/** `--cache <how>` or `--no-cache`; undefined if neither was given. @throws UsageError */
+function cacheFlag(flags: Flags): boolean | '8bit' | undefined {
+  if (flags.cache === false) return false;
+  const how = choiceFlag(flags, 'cache', ['exact', '8bit', 'off'] as const);
+  return how === undefined || how === '8bit' ? how : how === 'exact';
 }

@@ -1,18 +1,22 @@
 /**
  * @file Backward of affine.ts for its input and its shift: mask, scale and column sums in one pass.
  */
-import { addTotals, CHUNK, keep, promoteHigh, promoteLow, stripeRows } from './column-sums';
+import {
+  addTotals, CHUNK, endFetched, fetchesAhead, firstFetched, keep, promoteHigh, promoteLow, stripeRows,
+} from './column-sums';
 
 /**
- * Sixteen channels (eight unless WIDE) of {@link affineBackward} over a stripe; MASK, STORE and SUM are constants.
+ * Sixteen channels (eight unless WIDE) of {@link affineBackward} over a stripe; MASK, STORE, SUM, AHEAD are constants.
  *
- * Sixteen give four independent sums, enough to hide the latency of an addition, and fill a cache line.
+ * Sixteen give four independent sums, enough to hide the latency of an addition, and fill a cache line. AHEAD:
+ * with each row a line of the next stripe is fetched, from `ahead` on; where aheadEnd is not 0, a row of it ends there and
+ * the next begins aheadGap bytes behind. `apart`: from dy to dz.
  */
 // @ts-ignore: decorator
 @inline
 function backwardSome(
-  WIDE: bool, MASK: bool, STORE: bool, SUM: bool,
-  dy: usize, dz: usize, rows: i32, rowBytes: usize, factor: usize, mask: usize, maskBytes: usize, dshift: usize,
+  WIDE: bool, MASK: bool, STORE: bool, SUM: bool, AHEAD: bool, ahead: usize, aheadEnd: usize, aheadGap: usize,
+  apart: usize, dy: usize, dz: usize, rows: i32, rowBytes: usize, factor: usize, mask: usize, maskBytes: usize, dshift: usize,
 ): void {
   const lowLanes = i32x4(1, 2, 4, 8);
   const highLanes = i32x4(16, 32, 64, 128);
@@ -66,6 +70,15 @@ function backwardSome(
         if (SUM) sum2 = f32x4.add(sum2, g2);
         if (SUM) sum3 = f32x4.add(sum3, g3);
       }
+      if (AHEAD) {
+        load<u8>(ahead);
+        if (STORE) load<u8>(ahead + apart);
+        ahead += 64;
+        if (ahead == aheadEnd) {
+          ahead += aheadGap;
+          aheadEnd += rowBytes;
+        }
+      }
       dy += rowBytes;
       if (STORE) dz += rowBytes;
       if (MASK) mask += maskBytes;
@@ -111,26 +124,49 @@ function backwardOne(
 // @ts-ignore: decorator
 @inline
 function backwardStripes(
-  MASK: bool, STORE: bool, SUM: bool,
-  dy: usize, dz: usize, rows: i32, channels: i32, factor: usize, mask: usize, dshift: usize,
+  MASK: bool, STORE: bool, SUM: bool, dy: usize, dz: usize, rows: i32, channels: i32, factor: usize, mask: usize,
+  dshift: usize, firstChannel: i32, lastChannel: i32,
 ): void {
   const stripe = stripeRows(channels);
   const rowBytes: usize = <usize>channels << 2;
   const maskBytes: usize = (<usize>channels + 7) >> 3;
+  const last: usize = <usize>lastChannel << 2;
+  const end = dy + <usize>rows * rowBytes;
+  const lines = (lastChannel - firstChannel) >> 4;
+  const gap = rowBytes - (<usize>lines << 6);
+  const fetches = fetchesAhead(rows, channels, firstChannel, lastChannel);
+  const apart = dz - dy;
   for (let row = 0; row < rows; row += stripe) {
     const some = min(stripe, rows - row);
-    let c: usize = 0;
-    for (; c + 64 <= rowBytes; c += 64) {
+    const fetch = STORE && fetches && row + some < rows;
+    const next = <usize>(firstChannel << 2) + min(dy + <usize>some * rowBytes, end - <usize>some * rowBytes);
+    let column = 0;
+    let c: usize = <usize>firstChannel << 2;
+    for (; c + 64 <= last; c += 64) {
       const bits = mask + (c >> 5);
       const scale = factor ? factor + c : 0;
-      backwardSome(true, MASK, STORE, SUM, dy + c, dz + c, some, rowBytes, scale, bits, maskBytes, dshift + c);
+      if (fetch) {
+        const ahead = firstFetched(next, column, some, lines, rowBytes);
+        const aheadEnd = gap ? endFetched(next, column, some, lines, rowBytes) : 0;
+        backwardSome(
+          true, MASK, STORE, SUM, true, ahead, aheadEnd, gap, apart, dy + c, dz + c, some, rowBytes, scale, bits,
+          maskBytes, dshift + c,
+        );
+        column++;
+      } else {
+        backwardSome(
+          true, MASK, STORE, SUM, false, 0, 0, 0, 0, dy + c, dz + c, some, rowBytes, scale, bits, maskBytes, dshift + c,
+        );
+      }
     }
-    for (; c + 32 <= rowBytes; c += 32) {
+    for (; c + 32 <= last; c += 32) {
       const bits = mask + (c >> 5);
       const scale = factor ? factor + c : 0;
-      backwardSome(false, MASK, STORE, SUM, dy + c, dz + c, some, rowBytes, scale, bits, maskBytes, dshift + c);
+      backwardSome(
+        false, MASK, STORE, SUM, false, 0, 0, 0, 0, dy + c, dz + c, some, rowBytes, scale, bits, maskBytes, dshift + c,
+      );
     }
-    for (; c < rowBytes; c += 4) {
+    for (; c < last; c += 4) {
       const scale: f32 = factor ? load<f32>(factor + c) : 1;
       const bits = MASK ? mask + (c >> 5) : 0;
       const bit = <i32>(c >> 2) & 7;
@@ -146,22 +182,24 @@ function backwardStripes(
  * With g = bit ? dy : 0 (no mask: g = dy): dz = g * factor and dshift += the sum of g over the rows.
  *
  * dy, dz `[rows, C]`, factor, dshift `[C]`. dz may be dy. factor 0 stands for ones; dz or dshift 0: not wanted.
+ * Of the channels, first .. last (exclusive) are computed, with the same bits in whatever ranges; the first is a
+ * multiple of 8.
  */
 export function affineBackward(
-  dy: usize, dz: usize, rows: i32, channels: i32, factor: usize, mask: usize, dshift: usize,
+  dy: usize, dz: usize, rows: i32, channels: i32, factor: usize, mask: usize, dshift: usize, first: i32, last: i32,
 ): void {
   if (mask) {
-    if (dz && dshift) backwardStripes(true, true, true, dy, dz, rows, channels, factor, mask, dshift);
-    else if (dz) backwardStripes(true, true, false, dy, dz, rows, channels, factor, mask, 0);
-    else if (dshift) backwardStripes(true, false, true, dy, 0, rows, channels, 0, mask, dshift);
+    if (dz && dshift) backwardStripes(true, true, true, dy, dz, rows, channels, factor, mask, dshift, first, last);
+    else if (dz) backwardStripes(true, true, false, dy, dz, rows, channels, factor, mask, 0, first, last);
+    else if (dshift) backwardStripes(true, false, true, dy, 0, rows, channels, 0, mask, dshift, first, last);
   } else {
-    if (dz && dshift) backwardStripes(false, true, true, dy, dz, rows, channels, factor, 0, dshift);
-    else if (dz) backwardStripes(false, true, false, dy, dz, rows, channels, factor, 0, 0);
-    else if (dshift) backwardStripes(false, false, true, dy, 0, rows, channels, 0, 0, dshift);
+    if (dz && dshift) backwardStripes(false, true, true, dy, dz, rows, channels, factor, 0, dshift, first, last);
+    else if (dz) backwardStripes(false, true, false, dy, dz, rows, channels, factor, 0, 0, first, last);
+    else if (dshift) backwardStripes(false, false, true, dy, 0, rows, channels, 0, 0, dshift, first, last);
   }
 }
 
-/** db += the sum of dy over the rows; dy `[rows, C]`, db `[C]`. */
-export function columnSum(dy: usize, rows: i32, channels: i32, db: usize): void {
-  affineBackward(dy, 0, rows, channels, 0, 0, db);
+/** db += the sum of dy over the rows; dy `[rows, C]`, db `[C]`; first and last as in {@link affineBackward}. */
+export function columnSum(dy: usize, rows: i32, channels: i32, db: usize, first: i32, last: i32): void {
+  affineBackward(dy, 0, rows, channels, 0, 0, db, first, last);
 }

@@ -1,15 +1,19 @@
 /**
  * @file Gradient of a batch norm's scale, from the masked gradient and the norm's input.
  */
-import { addScaled, CHUNK, keep, promoteHigh, promoteLow, stripeRows } from './column-sums';
+import {
+  addScaled, CHUNK, endFetched, fetchesAhead, firstFetched, keep, promoteHigh, promoteLow, stripeRows,
+} from './column-sums';
 
-/** Sixteen channels (eight unless WIDE) of {@link affineScaleGradient} over a stripe; MASK is a constant. */
+/** Sixteen channels (eight unless WIDE) of {@link affineScaleGradient} over a stripe; AHEAD: see affine-backward.ts. */
 // @ts-ignore: decorator
 @inline
 function scaleSome(
-  WIDE: bool, MASK: bool, dy: usize, z: usize, rows: i32, rowBytes: usize, mask: usize, maskBytes: usize,
+  WIDE: bool, MASK: bool, AHEAD: bool, ahead: usize, aheadEnd: usize, aheadGap: usize, dy: usize, z: usize, rows: i32,
+  rowBytes: usize, mask: usize, maskBytes: usize,
   mean: usize, inverseStd: usize, dscale: usize,
 ): void {
+  const apart = z - dy;
   const lowLanes = i32x4(1, 2, 4, 8);
   const highLanes = i32x4(16, 32, 64, 128);
   const mean0 = v128.load(mean);
@@ -51,6 +55,15 @@ function scaleSome(
         sum3 = f32x4.add(sum3, f32x4.mul(g3, f32x4.sub(v128.load(z, 48), mean3)));
       }
       if (MASK) mask += maskBytes;
+      if (AHEAD) {
+        load<u8>(ahead);
+        load<u8>(ahead + apart);
+        ahead += 64;
+        if (ahead == aheadEnd) {
+          ahead += aheadGap;
+          aheadEnd += rowBytes;
+        }
+      }
       dy += rowBytes;
       z += rowBytes;
     }
@@ -84,40 +97,72 @@ function scaleOne(
   return total;
 }
 
-/**
- * dscale += inverseStd * the sum over the rows of g * (z - mean), g as in affineBackward.
- *
- * dy, z `[rows, C]`; mean, inverseStd, dscale `[C]`; mask 0: no mask.
- */
-export function affineScaleGradient(
-  dy: usize, z: usize, rows: i32, channels: i32, mask: usize, mean: usize, inverseStd: usize, dscale: usize,
+// @ts-ignore: decorator
+@inline
+function scaleStripes(
+  MASK: bool, dy: usize, z: usize, rows: i32, channels: i32, mask: usize, mean: usize, inverseStd: usize, dscale: usize,
+  firstChannel: i32, lastChannel: i32,
 ): void {
   const stripe = stripeRows(channels);
   const rowBytes: usize = <usize>channels << 2;
   const maskBytes: usize = (<usize>channels + 7) >> 3;
+  const last: usize = <usize>lastChannel << 2;
+  const end = dy + <usize>rows * rowBytes;
+  const lines = (lastChannel - firstChannel) >> 4;
+  const gap = rowBytes - (<usize>lines << 6);
+  const fetches = fetchesAhead(rows, channels, firstChannel, lastChannel);
   for (let row = 0; row < rows; row += stripe) {
     const some = min(stripe, rows - row);
-    let c: usize = 0;
-    for (; c + 64 <= rowBytes; c += 64) {
+    const fetch = fetches && row + some < rows;
+    const next = <usize>(firstChannel << 2) + min(dy + <usize>some * rowBytes, end - <usize>some * rowBytes);
+    let column = 0;
+    let c: usize = <usize>firstChannel << 2;
+    for (; c + 64 <= last; c += 64) {
       const bits = mask + (c >> 5);
-      if (mask) {
-        scaleSome(true, true, dy + c, z + c, some, rowBytes, bits, maskBytes, mean + c, inverseStd + c, dscale + c);
-      } else scaleSome(true, false, dy + c, z + c, some, rowBytes, 0, 0, mean + c, inverseStd + c, dscale + c);
+      if (fetch) {
+        const ahead = firstFetched(next, column, some, lines, rowBytes);
+        const aheadEnd = gap ? endFetched(next, column, some, lines, rowBytes) : 0;
+        scaleSome(
+          true, MASK, true, ahead, aheadEnd, gap, dy + c, z + c, some, rowBytes, bits, maskBytes, mean + c,
+          inverseStd + c, dscale + c,
+        );
+        column++;
+      } else {
+        scaleSome(
+          true, MASK, false, 0, 0, 0, dy + c, z + c, some, rowBytes, bits, maskBytes, mean + c, inverseStd + c,
+          dscale + c,
+        );
+      }
     }
-    for (; c + 32 <= rowBytes; c += 32) {
+    for (; c + 32 <= last; c += 32) {
       const bits = mask + (c >> 5);
-      if (mask) {
-        scaleSome(false, true, dy + c, z + c, some, rowBytes, bits, maskBytes, mean + c, inverseStd + c, dscale + c);
-      } else scaleSome(false, false, dy + c, z + c, some, rowBytes, 0, 0, mean + c, inverseStd + c, dscale + c);
+      scaleSome(
+        false, MASK, false, 0, 0, 0, dy + c, z + c, some, rowBytes, bits, maskBytes, mean + c, inverseStd + c,
+        dscale + c,
+      );
     }
-    for (; c < rowBytes; c += 4) {
-      const bits = mask ? mask + (c >> 5) : 0;
+    for (; c < last; c += 4) {
+      const bits = MASK ? mask + (c >> 5) : 0;
       const bit = <i32>(c >> 2) & 7;
       const total = scaleOne(dy + c, z + c, some, rowBytes, bits, maskBytes, bit, load<f32>(mean + c));
       store<f32>(dscale + c, <f32>(load<f32>(dscale + c) + load<f32>(inverseStd + c) * total));
     }
     dy += <usize>some * rowBytes;
     z += <usize>some * rowBytes;
-    if (mask) mask += <usize>some * maskBytes;
+    if (MASK) mask += <usize>some * maskBytes;
   }
+}
+
+/**
+ * dscale += inverseStd * the sum over the rows of g * (z - mean), g as in affineBackward.
+ *
+ * dy, z `[rows, C]`; mean, inverseStd, dscale `[C]`; mask 0: no mask. firstChannel, lastChannel: as in affineBackward.
+ */
+export function affineScaleGradient(
+  dy: usize, z: usize, rows: i32, channels: i32, mask: usize, mean: usize, inverseStd: usize, dscale: usize,
+  firstChannel: i32, lastChannel: i32,
+): void {
+  if (mask) {
+    scaleStripes(true, dy, z, rows, channels, mask, mean, inverseStd, dscale, firstChannel, lastChannel);
+  } else scaleStripes(false, dy, z, rows, channels, 0, mean, inverseStd, dscale, firstChannel, lastChannel);
 }

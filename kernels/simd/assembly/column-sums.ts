@@ -7,10 +7,36 @@
  */
 
 export const CHUNK: i32 = 64;
-const STRIPE_BYTES: i32 = 1 << 18;
+const STRIPE_BYTES: i32 = 1 << 17;
+const FETCHED_FLOATS: usize = 1 << 21;
 
 export function stripeRows(channels: i32): i32 {
   return max(CHUNK, STRIPE_BYTES / (channels << 2));
+}
+
+/**
+ * Whether a stripe fetches the next one while it is computed: where a matrix does not stay in the last-level cache.
+ *
+ * Walking down columns of channels defeats the prefetchers of processors, so the next stripe is read in the order of
+ * memory, a line with each step of the walks.
+ */
+export function fetchesAhead(rows: i32, channels: i32, firstChannel: i32, lastChannel: i32): bool {
+  return <usize>rows * <usize>channels >= FETCHED_FLOATS && (lastChannel - firstChannel) % 16 == 0;
+}
+
+/** First line that column `column` of a stripe fetches of the next, whose rows have `lines` lines from `next` on. */
+// @ts-ignore: decorator
+@inline
+export function firstFetched(next: usize, column: i32, rows: i32, lines: i32, rowBytes: usize): usize {
+  const line = column * rows;
+  return next + <usize>(line / lines) * rowBytes + (<usize>(line % lines) << 6);
+}
+
+/** One past the last line of the row in which {@link firstFetched} lies. */
+// @ts-ignore: decorator
+@inline
+export function endFetched(next: usize, column: i32, rows: i32, lines: i32, rowBytes: usize): usize {
+  return next + <usize>(column * rows / lines) * rowBytes + (<usize>lines << 6);
 }
 
 /** Keeps the lanes of `value` whose bit in `bits` is set and zeroes the others, NaN included. */

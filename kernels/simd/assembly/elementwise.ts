@@ -50,7 +50,7 @@ export function globalAveragePoolForward(x: usize, y: usize, batch: i32, pixels:
   const rowBytes: usize = <usize>channels << 2;
   fill(y, <usize>batch * rowBytes);
   for (let n: usize = 0; n < <usize>batch; n++) {
-    columnSum(x + n * <usize>pixels * rowBytes, pixels, channels, y + n * rowBytes);
+    columnSum(x + n * <usize>pixels * rowBytes, pixels, channels, y + n * rowBytes, 0, channels);
   }
   scaleInPlace(y, batch * channels, <f32>1 / <f32>pixels);
 }

@@ -12,11 +12,12 @@ function fused(a: v128, b: v128, c: v128): v128 {
  * d = g + weightDecay * w; buffer = momentum * buffer + d; w -= learningRate * (buffer, or d + momentum * buffer with
  * nesterov).
  *
- * momentumBuffer 0: w -= learningRate * d. A buffer of zeros gives PyTorch's first step, buffer = d.
+ * momentumBuffer 0: w -= learningRate * d. A buffer of zeros gives PyTorch's first step, buffer = d. clear 1: g is
+ * zeroed once it has been used, which is cheaper than a pass of its own.
  */
 export function sgd(
   w: usize, g: usize, momentumBuffer: usize, count: i32, learningRate: f64, momentum: f64, weightDecay: f64,
-  nesterov: i32,
+  nesterov: i32, clear: i32,
 ): void {
   const bytes: usize = <usize>count << 2;
   const rate = -<f32>learningRate;
@@ -34,6 +35,7 @@ export function sgd(
       v128.store(momentumBuffer + i, buffer);
       d = nesterov ? fused(keeps, buffer, d) : buffer;
     }
+    if (clear) v128.store(g + i, f32x4.splat(0));
     v128.store(w + i, fused(rates, d, weight));
   }
   for (; i < bytes; i += 4) {
@@ -44,6 +46,7 @@ export function sgd(
       store<f32>(momentumBuffer + i, buffer);
       d = nesterov ? keep * buffer + d : buffer;
     }
+    if (clear) store<f32>(g + i, 0);
     store<f32>(w + i, rate * d + weight);
   }
 }
@@ -53,10 +56,11 @@ export function sgd(
  * correction2 + epsilon), with correction1 = 1 - beta1^t and correction2 = sqrt(1 - beta2^t).
  *
  * decoupled 0 (Adam): weightDecay * w is added to g first; else (AdamW): w is scaled by 1 - learningRate * weightDecay.
+ * clear: as in {@link sgd}.
  */
 export function adam(
   w: usize, g: usize, m: usize, v: usize, count: i32, learningRate: f64, beta1: f64, beta2: f64, epsilon: f64,
-  weightDecay: f64, correction1: f64, correction2: f64, decoupled: i32,
+  weightDecay: f64, correction1: f64, correction2: f64, decoupled: i32, clear: i32,
 ): void {
   const bytes: usize = <usize>count << 2;
   const shrink: f32 = decoupled ? <f32>(1 - learningRate * weightDecay) : 1;
@@ -79,6 +83,7 @@ export function adam(
     v128.store(v + i, square);
     const denominator = f32x4.add(f32x4.div(f32x4.sqrt(square), f32x4.splat(root)), f32x4.splat(floor));
     const move = f32x4.mul(f32x4.splat(step), f32x4.div(mean, denominator));
+    if (clear) v128.store(g + i, f32x4.splat(0));
     v128.store(w + i, fused(f32x4.splat(shrink), old, move));
   }
   for (; i < bytes; i += 4) {
@@ -89,6 +94,7 @@ export function adam(
     store<f32>(m + i, mean);
     store<f32>(v + i, square);
     const move = step * (mean / (sqrt(square) / root + floor));
+    if (clear) store<f32>(g + i, 0);
     store<f32>(w + i, shrink * old + move);
   }
 }

@@ -4,18 +4,12 @@
  * A code row holds ceil(C / 8) groups of BITS bytes; channel c of a group is bits [BITS c, BITS (c + 1)) of the group's
  * little-endian number. Function numbers stand in kernels/smooth-functions.ts order.
  */
+import { multiplyAdd } from './multiply-add';
 
 // @ts-ignore: decorator
 @inline
 function splat(value: f32): v128 {
   return f32x4.splat(value);
-}
-
-/** a * b + c. */
-// @ts-ignore: decorator
-@inline
-function mulAdd(a: v128, b: v128, c: v128): v128 {
-  return f32x4.add(f32x4.mul(a, b), c);
 }
 
 /** e^x to about 1e-7 relative: Cody-Waite reduction and a polynomial on +-ln(2)/2; the ends are held at e^-87, e^88. */
@@ -26,13 +20,13 @@ function exponential(value: v128): v128 {
   r = f32x4.sub(r, f32x4.mul(n, splat(-2.12194440e-4)));
   // Taylor's coefficients up to r^7 leave less than half a unit in the last place on this interval.
   let p = splat(1.98412698e-4);
-  p = mulAdd(p, r, splat(1.38888889e-3));
-  p = mulAdd(p, r, splat(8.33333333e-3));
-  p = mulAdd(p, r, splat(4.16666667e-2));
-  p = mulAdd(p, r, splat(1.66666667e-1));
-  p = mulAdd(p, r, splat(0.5));
-  p = mulAdd(p, r, splat(1));
-  p = mulAdd(p, r, splat(1));
+  p = multiplyAdd(p, r, splat(1.38888889e-3));
+  p = multiplyAdd(p, r, splat(8.33333333e-3));
+  p = multiplyAdd(p, r, splat(4.16666667e-2));
+  p = multiplyAdd(p, r, splat(1.66666667e-1));
+  p = multiplyAdd(p, r, splat(0.5));
+  p = multiplyAdd(p, r, splat(1));
+  p = multiplyAdd(p, r, splat(1));
   const scale = i32x4.shl(i32x4.add(i32x4.trunc_sat_f32x4_s(n), i32x4.splat(127)), 23);
   return f32x4.mul(p, scale);
 }
@@ -52,12 +46,12 @@ function tanh(x: v128): v128 {
 /** The normal distribution function, absolute error below 1e-7 (Abramowitz and Stegun 7.1.26 for erf). */
 function normalCdf(x: v128): v128 {
   const z = f32x4.mul(f32x4.abs(x), splat(0.70710678));
-  const t = f32x4.div(splat(1), mulAdd(splat(0.3275911), z, splat(1)));
+  const t = f32x4.div(splat(1), multiplyAdd(splat(0.3275911), z, splat(1)));
   let p = splat(1.061405429);
-  p = mulAdd(p, t, splat(-1.453152027));
-  p = mulAdd(p, t, splat(1.421413741));
-  p = mulAdd(p, t, splat(-0.284496736));
-  p = mulAdd(p, t, splat(0.254829592));
+  p = multiplyAdd(p, t, splat(-1.453152027));
+  p = multiplyAdd(p, t, splat(1.421413741));
+  p = multiplyAdd(p, t, splat(-0.284496736));
+  p = multiplyAdd(p, t, splat(0.254829592));
   const tail = f32x4.mul(f32x4.mul(f32x4.mul(p, t), exponential(f32x4.neg(f32x4.mul(z, z)))), splat(0.5));
   return v128.bitselect(tail, f32x4.sub(splat(1), tail), f32x4.lt(x, splat(0)));
 }
@@ -65,7 +59,7 @@ function normalCdf(x: v128): v128 {
 // @ts-ignore: decorator
 @inline
 function geluTanhOf(x: v128): v128 {
-  return tanh(f32x4.mul(splat(0.79788456), mulAdd(f32x4.mul(splat(0.044715), x), f32x4.mul(x, x), x)));
+  return tanh(f32x4.mul(splat(0.79788456), multiplyAdd(f32x4.mul(splat(0.044715), x), f32x4.mul(x, x), x)));
 }
 
 // @ts-ignore: decorator
@@ -79,7 +73,7 @@ function clamp(x: v128, low: f32, high: f32): v128 {
 @inline
 function valueOf(FN: i32, x: v128, alpha: f32, beta: f32): v128 {
   if (FN == 0) return f32x4.mul(f32x4.mul(x, clamp(f32x4.add(x, splat(3)), 0, 6)), splat(1.0 / 6.0));
-  if (FN == 1) return clamp(mulAdd(splat(alpha), x, splat(beta)), 0, 1);
+  if (FN == 1) return clamp(multiplyAdd(splat(alpha), x, splat(beta)), 0, 1);
   if (FN == 2) return sigmoid(x);
   if (FN == 3) return f32x4.mul(x, sigmoid(x));
   if (FN == 4) return f32x4.mul(x, normalCdf(x));
@@ -97,7 +91,7 @@ function valueOf(FN: i32, x: v128, alpha: f32, beta: f32): v128 {
 function slopeOf(FN: i32, kept: v128, alpha: f32, beta: f32): v128 {
   const one = splat(1);
   if (FN == 0) {
-    const inner = mulAdd(kept, splat(1.0 / 3.0), splat(0.5));
+    const inner = multiplyAdd(kept, splat(1.0 / 3.0), splat(0.5));
     const low = v128.bitselect(splat(0), inner, f32x4.le(kept, splat(-3)));
     return v128.bitselect(one, low, f32x4.ge(kept, splat(3)));
   }
@@ -105,17 +99,17 @@ function slopeOf(FN: i32, kept: v128, alpha: f32, beta: f32): v128 {
   if (FN == 2) return f32x4.mul(kept, f32x4.sub(one, kept));
   if (FN == 3) {
     const s = sigmoid(kept);
-    return f32x4.mul(s, mulAdd(kept, f32x4.sub(one, s), one));
+    return f32x4.mul(s, multiplyAdd(kept, f32x4.sub(one, s), one));
   }
   if (FN == 4) {
     const density = f32x4.mul(exponential(f32x4.mul(f32x4.mul(kept, kept), splat(-0.5))), splat(0.39894228));
-    return mulAdd(kept, density, normalCdf(kept));
+    return multiplyAdd(kept, density, normalCdf(kept));
   }
   if (FN == 5) {
     const t = geluTanhOf(kept);
-    const inner = mulAdd(f32x4.mul(splat(0.134145), kept), kept, one);
+    const inner = multiplyAdd(f32x4.mul(splat(0.134145), kept), kept, one);
     const second = f32x4.mul(f32x4.mul(f32x4.mul(splat(0.39894228), kept), f32x4.sub(one, f32x4.mul(t, t))), inner);
-    return mulAdd(splat(0.5), f32x4.add(one, t), second);
+    return multiplyAdd(splat(0.5), f32x4.add(one, t), second);
   }
   if (FN == 6) return f32x4.sub(one, f32x4.mul(kept, kept));
   const below = FN == 7 ? splat(alpha) : f32x4.add(kept, splat(alpha));

@@ -7,9 +7,10 @@ export class Arena {
   readonly #buffers: ReadonlyMap<string, PlannedBuffer>;
   #highWater = 0;
 
-  constructor(plan: Plan) {
+  /** @param shared whether other threads see it too */
+  constructor(plan: Plan, shared = false) {
     const pages = plan.arenaBytes / PAGE_BYTES;
-    this.memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
+    this.memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared });
     this.#buffers = new Map(plan.buffers.map((buffer) => [buffer.name, buffer]));
   }
 

@@ -22,7 +22,7 @@ export const batchNorm: CpuOp = {
     affineConstants(channels, attributes.epsilon, { scale, shift, mean, variance }, w.first, w.second);
     const [factor, offset] = [w.first.byteOffset, w.second.byteOffset];
     const unbounded = Number.POSITIVE_INFINITY;
-    simd.affineForward(o.input(0), o.output, rows, channels, factor, offset, -unbounded, unbounded, 0, 0);
+    simd.affineForward(o.input(0), o.output, rows, channels, factor, offset, -unbounded, unbounded, 0, 0, 0, channels);
   },
   backward(o, { simd, arena }) {
     const w = workspace(o, arena);
@@ -39,8 +39,9 @@ export const batchNorm: CpuOp = {
     for (let c = 0; c < channels; c++) inverse[c] = inverseStd(w.variance, attributes.epsilon, c);
     const [sums, products] = [w.second.fill(0), w.third.fill(0)];
     const at = (view: Float32Array): number => view.byteOffset;
-    if (x) simd.batchNormSums(o.dOutput, x, rows, channels, at(w.mean), at(inverse), at(sums), at(products));
-    else simd.columnSum(o.dOutput, rows, channels, at(sums));
+    if (x) {
+      simd.batchNormSums(o.dOutput, x, rows, channels, at(w.mean), at(inverse), at(sums), at(products), 0, channels);
+    } else simd.columnSum(o.dOutput, rows, channels, at(sums), 0, channels);
     const scale = floats(o, arena, 'scale', channels);
     if (o.dInput(0)) {
       const [a, b, offset] = [w.fourth, w.fifth, w.sixth];
@@ -52,7 +53,7 @@ export const batchNorm: CpuOp = {
       }
       if (isBatch) {
         simd.batchNormInput(o.dOutput, x, o.dInput(0), rows, channels, at(w.mean), at(a), at(b), at(offset));
-      } else simd.affineBackward(o.dOutput, o.dInput(0), rows, channels, at(a), 0, 0);
+      } else simd.affineBackward(o.dOutput, o.dInput(0), rows, channels, at(a), 0, 0, 0, channels);
     }
     add(o, arena, 'shift', sums);
     add(o, arena, 'scale', products);
@@ -85,13 +86,13 @@ function moments(o: Operands, simd: SimdKernels, w: ReturnType<typeof workspace>
   first.fill(0);
   mean.fill(0);
   variance.fill(0);
-  simd.columnMoments(o.input(0), rows, channels, at(first), at(mean), at(variance), at(third));
+  simd.columnMoments(o.input(0), rows, channels, at(first), at(mean), at(variance), at(third), 0, channels);
   for (let c = 0; c < channels; c++) mean[c] = (mean[c] ?? 0) / rows;
   // `third` and `fourth` together are the scratch of two vectors.
   fourth.fill(0);
   second.fill(0);
   variance.fill(0);
-  simd.columnMoments(o.input(0), rows, channels, at(mean), at(second), at(variance), at(third));
+  simd.columnMoments(o.input(0), rows, channels, at(mean), at(second), at(variance), at(third), 0, channels);
   for (let c = 0; c < channels; c++) variance[c] = (variance[c] ?? 0) / rows;
 }
 

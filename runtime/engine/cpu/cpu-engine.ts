@@ -5,8 +5,9 @@
 
 import type { OpName } from '../../../kernels/index.ts';
 import type { ForwardMode } from '../../../kernels/kernel.ts';
-import { loadSimd, type SimdKernels } from '../../../kernels/simd/simd.ts';
+import { loadSimd } from '../../../kernels/simd/simd.ts';
 import { ExecutionError } from '../../errors.ts';
+import { freeNow } from '../../garbage.ts';
 import { elements } from '../../graph/graph.ts';
 import { PIXELS } from '../../plan/lifetimes.ts';
 import { optimizerStates, type Plan, type PlannedStep } from '../../plan/plan.ts';
@@ -17,36 +18,54 @@ import { MatrixProducts } from './matrix-products.ts';
 import { bind, type Machine } from './operands.ts';
 import { cpuOps } from './ops.ts';
 import { Prefix } from './prefix.ts';
+import { canShareMemory, SimdThreads } from './simd-threads.ts';
 
 export class CpuEngine implements Engine {
   readonly plan: Plan;
   readonly #machine: Machine;
   readonly #prefix: Prefix;
+  /** Null where the SIMD kernels have one thread. */
+  readonly #threads: SimdThreads | null;
   /** Values of one image at the cut. */
   readonly #featureElements: number;
   /** Names of the running statistics that a step moves. */
   readonly #statistics: readonly string[];
+  /** Whether all gradients are zero. */
+  #cleared = true;
+  /** As in EngineMillis. */
+  readonly #stepMillis: Float64Array;
+  #prefixMillis = 0;
+  #optimizerMillis = 0;
 
-  private constructor(plan: Plan, machine: Machine, prefix: Prefix) {
+  private constructor(plan: Plan, machine: Machine, prefix: Prefix, threads: SimdThreads | null) {
     this.plan = plan;
     this.#machine = machine;
     this.#prefix = prefix;
+    this.#threads = threads;
     this.#statistics = plan.buffers.flatMap(({ name, category }) => (category === 'statistics' ? [name] : []));
     this.#featureElements = machine.arena.buffer(plan.values.cut).bytesPerImage / 4;
+    this.#stepMillis = new Float64Array(plan.steps.length);
   }
 
-  /** Allocates the arena, loads the parameters into it and opens the sessions. */
-  static async create(plan: Plan, model: EngineModel): Promise<CpuEngine> {
-    const arena = new Arena(plan);
-    const simd: SimdKernels = await loadSimd(arena.memory);
-    const machine = { arena, simd, products: await MatrixProducts.create(arena.memory, model.products, plan.threads) };
+  /**
+   * Allocates the arena, loads the parameters into it and opens the sessions.
+   * @param consume whether the arrays of `model.parameters` are freed on the way, so that sessions open in their place
+   */
+  static async create(plan: Plan, model: EngineModel, { consume = false } = {}): Promise<CpuEngine> {
+    const helpers = canShareMemory ? plan.threads - 1 : 0;
+    const arena = new Arena(plan, helpers > 0);
+    const local = await loadSimd(arena.memory);
+    const threads = helpers > 0 ? await SimdThreads.start(local, arena.memory, helpers) : null;
     for (const { name, category } of plan.buffers) {
       if (category !== 'frozenWeights' && category !== 'trainableWeights' && category !== 'statistics') continue;
       const values = model.parameters.get(name);
       if (!values) throw new ExecutionError(`the plan wants parameter "${name}", which the model lacks`, { name });
       arena.view(name, 1).set(values);
     }
-    return new CpuEngine(plan, machine, await Prefix.open(plan, model, machine));
+    if (consume) for (const values of model.parameters.values()) freeNow(values);
+    const products = await MatrixProducts.create(arena.memory, model.products, plan.threads);
+    const machine = { arena, simd: threads?.kernels ?? local, products };
+    return new CpuEngine(plan, machine, await Prefix.open(plan, model, machine), threads);
   }
 
   async read(buffer: string): Promise<Float32Array> {
@@ -57,9 +76,12 @@ export class CpuEngine implements Engine {
     this.#machine.arena.view(buffer, 1).set(values);
   }
 
-  async features(images: Uint8Array, count: number): Promise<Float32Array> {
+  async features(
+    images: Uint8Array,
+    count: number,
+    features: Float32Array = new Float32Array(count * this.#featureElements),
+  ): Promise<Float32Array> {
     const { microBatch, values } = this.plan;
-    const features = new Float32Array(count * this.#featureElements);
     for (const [from, n] of parts(count, microBatch)) {
       await this.#enter({ count, images }, from, n);
       features.set(this.#machine.arena.view(values.cut, n), from * this.#featureElements);
@@ -81,7 +103,11 @@ export class CpuEngine implements Engine {
   async gradients(input: EngineInput, labels: Int32Array): Promise<StepResult> {
     const { plan } = this;
     const { arena, simd } = this.#machine;
-    for (const { gradients, bytes } of plan.spans) simd.fill(gradients, bytes);
+    this.#optimizerMillis += timed(() => {
+      // An update leaves them zero.
+      if (!this.#cleared) for (const { gradients, bytes } of plan.spans) simd.fill(gradients, bytes);
+    });
+    this.#cleared = false;
     // They move in the forward pass, before anybody knows whether the loss is finite.
     const before = this.#statistics.map((name) => arena.view(name, 1).slice());
     let [loss, correct, prefixMillis, suffixMillis] = [0, 0, 0, 0];
@@ -107,23 +133,28 @@ export class CpuEngine implements Engine {
 
   async step(input: EngineInput, labels: Int32Array, update: Update): Promise<StepResult> {
     const result = await this.gradients(input, labels);
-    const started = performance.now();
-    this.#update(update);
-    return { ...result, suffixMillis: result.suffixMillis + performance.now() - started };
+    const millis = timed(() => this.#update(update));
+    this.#optimizerMillis += millis;
+    this.#cleared = true;
+    return { ...result, suffixMillis: result.suffixMillis + millis };
   }
 
   async statistics(): Promise<EngineStatistics> {
-    return { arenaBytes: this.#machine.arena.bytes, highWaterBytes: this.#machine.arena.highWaterBytes };
+    const { bytes, highWaterBytes } = this.#machine.arena;
+    const millis = { prefix: this.#prefixMillis, steps: [...this.#stepMillis], optimizer: this.#optimizerMillis };
+    return { arenaBytes: bytes, highWaterBytes, millis };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#machine.products.release();
     await this.#prefix.release();
+    await this.#threads?.release();
   }
 
   /** Brings images `from` to `from + n` to the cut. */
   async #enter({ images, features }: EngineInput, from: number, n: number): Promise<void> {
     const { arena } = this.#machine;
+    const started = performance.now();
     if (features) {
       const size = this.#featureElements;
       arena.view(this.plan.values.cut, n).set(features.subarray(from * size, (from + n) * size));
@@ -131,11 +162,15 @@ export class CpuEngine implements Engine {
       const bytes = arena.buffer(PIXELS).bytes;
       await this.#prefix.run(images.subarray(from * bytes, (from + n) * bytes), n);
     } else throw new ExecutionError('neither images nor features were given');
+    this.#prefixMillis += performance.now() - started;
   }
 
   async #run(wanted: (step: PlannedStep) => boolean, n: number, mode: ForwardMode): Promise<void> {
-    for (const step of this.plan.steps) {
-      if (wanted(step)) await this.#execute(step, n, mode);
+    for (const [index, step] of this.plan.steps.entries()) {
+      if (!wanted(step)) continue;
+      const started = performance.now();
+      await this.#execute(step, n, mode);
+      this.#stepMillis[index] = (this.#stepMillis[index] ?? 0) + performance.now() - started;
     }
   }
 
@@ -179,7 +214,7 @@ export class CpuEngine implements Engine {
       const decay = group === 'norms' ? 0 : weightDecay;
       const [first = 0, second = 0] = states;
       if (optimizerStates[optimizer] === 1) {
-        simd.sgd(parameters, gradients, first, bytes / 4, rate, momentum, decay, 0);
+        simd.sgd(parameters, gradients, first, bytes / 4, rate, momentum, decay, 0, CLEAR);
       } else {
         const corrections = [1 - ADAM.beta1 ** step, Math.sqrt(1 - ADAM.beta2 ** step)] as const;
         const { beta1, beta2, epsilon } = ADAM;
@@ -197,13 +232,23 @@ export class CpuEngine implements Engine {
           decay,
           ...corrections,
           decoupled,
+          CLEAR,
         );
       }
     }
   }
 }
 
+function timed(work: () => void): number {
+  const started = performance.now();
+  work();
+  return performance.now() - started;
+}
+
 const isForward = ({ pass }: PlannedStep): boolean => pass === 'forward' || pass === 'compress';
+
+/** The optimizer zeroes each gradient that it has read. */
+const CLEAR = 1;
 
 /** Kingma and Ba 2015; PyTorch's defaults. */
 const ADAM = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 } as const;

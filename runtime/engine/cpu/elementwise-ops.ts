@@ -11,7 +11,8 @@ export const affine: CpuOp = {
     const { rows, channels } = rowsOf(o);
     const [factor, offset] = constants(o, arena, channels);
     const { low, high, sign } = limits(o);
-    simd.affineForward(o.input(0), o.output, rows, channels, factor, offset, low, high, o.saved('mask'), sign);
+    const mask = o.saved('mask');
+    simd.affineForward(o.input(0), o.output, rows, channels, factor, offset, low, high, mask, sign, 0, channels);
   },
   backward(o, { simd, arena }) {
     const { rows, channels } = rowsOf(o);
@@ -24,10 +25,11 @@ export const affine: CpuOp = {
       const inverse = arena.floats(o.workspace, channels);
       for (let c = 0; c < channels; c++) inverse[c] = inverseStd(variance, epsilon, c);
       const mean = o.parameter('mean') || zeros(o, arena, channels);
-      simd.affineScaleGradient(o.dOutput, o.input(0), rows, channels, mask, mean, o.workspace, scale);
+      simd.affineScaleGradient(o.dOutput, o.input(0), rows, channels, mask, mean, o.workspace, scale, 0, channels);
     }
     const [factor] = constants(o, arena, channels);
-    simd.affineBackward(o.dOutput, o.dInput(0), rows, channels, factor, mask, o.dParameter('shift'));
+    const shift = o.dParameter('shift');
+    simd.affineBackward(o.dOutput, o.dInput(0), rows, channels, factor, mask, shift, 0, channels);
   },
 };
 
@@ -35,11 +37,11 @@ export const clip: CpuOp = {
   forward(o, { simd }) {
     const { rows, channels } = rowsOf(o);
     const { low, high, sign } = limits(o);
-    simd.clipForward(o.input(0), o.output, rows, channels, low, high, o.saved('mask'), sign);
+    simd.clipForward(o.input(0), o.output, rows, channels, low, high, o.saved('mask'), sign, 0, channels);
   },
   backward(o, { simd }) {
     const { rows, channels } = rowsOf(o);
-    simd.affineBackward(o.dOutput, o.dInput(0), rows, channels, 0, o.saved('mask'), 0);
+    simd.affineBackward(o.dOutput, o.dInput(0), rows, channels, 0, o.saved('mask'), 0, 0, channels);
   },
 };
 

@@ -14,7 +14,7 @@ export const layerNorm: CpuOp = {
     const [dscale, dshift] = [o.dParameter('scale'), o.dParameter('shift')];
     // The shift's gradient alone needs no input, and none was kept.
     if (!o.dInput(0) && !dscale) {
-      if (dshift) simd.columnSum(o.dOutput, rows, channels, dshift);
+      if (dshift) simd.columnSum(o.dOutput, rows, channels, dshift, 0, channels);
       return;
     }
     const scale = o.parameter('scale');

@@ -5,22 +5,21 @@
 import '../no-telemetry.ts';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import type { ProductModels } from '../../../models/onnx/products.ts';
-import { GarbageMeter } from '../../garbage.ts';
+import { freeNow } from '../../garbage.ts';
 import { sessionOptions } from './session-options.ts';
 
-/** Copies of outputs, in bytes, after which they are collected; more often, and those in flight live on as old ones. */
-const GARBAGE_BYTES = 4 << 20;
-
-/** onnxruntime-node copies every output once more; beyond this size that copy costs more than another call. */
+/**
+ * onnxruntime-node copies every output once more; beyond this size that copy costs more than another call, unless so few
+ * rows remain that packing the right operand again costs more than either.
+ */
 const OUTPUT_BYTES = 1 << 20;
+const LEAST_ROWS = 256;
 
 export class MatrixProducts {
   readonly #nn: InferenceSession;
   readonly #nt: InferenceSession;
   readonly #tnAdd: InferenceSession;
   readonly #memory: WebAssembly.Memory;
-  /** The copies that runs make of their outputs and nobody reads. */
-  readonly #copies = new GarbageMeter(GARBAGE_BYTES, 'minor');
 
   private constructor(memory: WebAssembly.Memory, nn: InferenceSession, nt: InferenceSession, tnAdd: InferenceSession) {
     this.#memory = memory;
@@ -38,11 +37,7 @@ export class MatrixProducts {
   async nn(a: number, b: number, y: number, m: number, k: number, n: number): Promise<void> {
     const right = this.#tensor(b, k, n);
     for (const [from, rows] of chunks(m, n)) {
-      await this.#nn.run(
-        { a: this.#tensor(a + 4 * from * k, rows, k), b: right },
-        { y: this.#tensor(y + 4 * from * n, rows, n) },
-      );
-      this.#copies.drop(4 * rows * n);
+      await this.#run(this.#nn, { a: this.#tensor(a + 4 * from * k, rows, k), b: right }, y + 4 * from * n, rows, n);
     }
   }
 
@@ -50,11 +45,7 @@ export class MatrixProducts {
   async nt(a: number, b: number, y: number, m: number, k: number, n: number): Promise<void> {
     const right = this.#tensor(b, n, k);
     for (const [from, rows] of chunks(m, n)) {
-      await this.#nt.run(
-        { a: this.#tensor(a + 4 * from * k, rows, k), b: right },
-        { y: this.#tensor(y + 4 * from * n, rows, n) },
-      );
-      this.#copies.drop(4 * rows * n);
+      await this.#run(this.#nt, { a: this.#tensor(a + 4 * from * k, rows, k), b: right }, y + 4 * from * n, rows, n);
     }
   }
 
@@ -64,12 +55,17 @@ export class MatrixProducts {
    */
   async tnAdd(a: number, b: number, y: number, m: number, k: number, n: number): Promise<void> {
     const sum = this.#tensor(y, m, n);
-    await this.#tnAdd.run({ a: this.#tensor(a, k, m), b: this.#tensor(b, k, n), c: sum }, { y: sum });
-    this.#copies.drop(4 * m * n);
+    await this.#run(this.#tnAdd, { a: this.#tensor(a, k, m), b: this.#tensor(b, k, n), c: sum }, y, m, n);
   }
 
   async release(): Promise<void> {
     for (const session of [this.#nn, this.#nt, this.#tnAdd]) await session.release();
+  }
+
+  async #run(session: InferenceSession, feeds: Record<string, Tensor>, y: number, rows: number, columns: number) {
+    const results = await session.run(feeds, { y: this.#tensor(y, rows, columns) });
+    // A copy of what the arena holds, which nobody reads.
+    freeNow(results.y?.data as Float32Array<ArrayBuffer>);
   }
 
   #tensor(offset: number, rows: number, columns: number): Tensor {
@@ -77,9 +73,9 @@ export class MatrixProducts {
   }
 }
 
-/** Row ranges whose outputs stay below OUTPUT_BYTES, of nearly equal size. */
+/** Row ranges of nearly equal size whose outputs stay below OUTPUT_BYTES if they have LEAST_ROWS rows or more. */
 function* chunks(rows: number, columns: number): Generator<readonly [from: number, rows: number]> {
-  const parts = Math.max(1, Math.min(rows, Math.ceil((4 * rows * columns) / OUTPUT_BYTES)));
+  const parts = Math.max(1, Math.min(Math.floor(rows / LEAST_ROWS), Math.ceil((4 * rows * columns) / OUTPUT_BYTES)));
   for (let part = 0; part < parts; part++) {
     const from = Math.floor((part * rows) / parts);
     yield [from, Math.floor(((part + 1) * rows) / parts) - from];

@@ -26,6 +26,7 @@ export interface Operands {
   dInput(index: number): number;
   dParameter(role: string): number;
   readonly workspace: number;
+  readonly workspaceBytes: number;
 }
 
 /** One op on this engine. */
@@ -54,5 +55,6 @@ export function bind(step: PlannedStep, batch: number, mode: ForwardMode, arena:
     dInput: (index) => dInputs[index] ?? 0,
     dParameter: pinned(step.dParameters, gradientBuffer),
     workspace: at(step.workspace),
+    workspaceBytes: step.workspace === null ? 0 : arena.buffer(step.workspace).bytes,
   };
 }

@@ -2,6 +2,7 @@
 import '../no-telemetry.ts';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { ExecutionError } from '../../errors.ts';
+import { freeNow } from '../../garbage.ts';
 import { PIXELS, PREFIX_IMAGES } from '../../plan/lifetimes.ts';
 import type { Plan } from '../../plan/plan.ts';
 import type { EngineModel, Preprocessing } from '../engine.ts';
@@ -56,10 +57,12 @@ export class Prefix {
       const [outputName = ''] = this.#session.outputNames;
       const features = arena.floats(output, bytesPerImage / 4);
       const shape = this.#plan.steps[0]?.shapes.output ?? [];
-      await this.#session.run(
+      const results = await this.#session.run(
         { [inputName]: new Tensor('float32', arena.floats(input, pixels.length), [1, 3, size, size]) },
         { [outputName]: new Tensor('float32', features, [1, ...shape]) },
       );
+      // A copy of what the arena holds, which nobody reads.
+      freeNow(results[outputName]?.data as Float32Array<ArrayBuffer>);
     }
   }
 

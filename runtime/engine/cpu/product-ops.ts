@@ -1,5 +1,5 @@
 /** @file Ops whose work is matrix products: convolutions and fully connected layers. */
-import { isPointwise, patchRows } from '../../../kernels/conv.ts';
+import { isPointwise } from '../../../kernels/conv.ts';
 import type { WindowAttributes } from '../../../kernels/window.ts';
 import { elements } from '../../graph/graph.ts';
 import { geometryArguments } from './geometry-arguments.ts';
@@ -62,13 +62,15 @@ export const gemm: CpuOp = {
 
 export const depthwiseConv: CpuOp = {
   forward(o, { simd }) {
-    simd.depthwiseForward(o.input(0), o.parameter('weight'), o.output, ...geometryArguments(o));
+    const geometry = geometryArguments(o);
+    simd.depthwiseForward(o.input(0), o.parameter('weight'), o.output, ...geometry, 0, geometry[3]);
   },
   backward(o, { simd }) {
     const dw = o.dParameter('weight');
-    if (dw) simd.depthwiseWeightGradient(o.input(0), o.dOutput, dw, ...geometryArguments(o));
+    const geometry = geometryArguments(o);
+    if (dw) simd.depthwiseWeightGradient(o.input(0), o.dOutput, dw, ...geometry, 0, geometry[3]);
     if (o.dInput(0)) {
-      simd.depthwiseInputGradient(o.dOutput, o.parameter('weight'), o.dInput(0), ...geometryArguments(o));
+      simd.depthwiseInputGradient(o.dOutput, o.parameter('weight'), o.dInput(0), ...geometry, 0, geometry[3]);
     }
   },
 };
@@ -84,8 +86,7 @@ function sizes({ step: { shapes }, batch }: Operands) {
 /** Row ranges whose patches fit the workspace. */
 function* patches(o: Operands): Generator<{ readonly from: number; readonly rows: number }> {
   const { rows, patch } = sizes(o);
-  const [height = 1, width = 1] = o.step.shapes.output;
-  const step = patchRows(patch, height * width);
+  const step = Math.floor(o.workspaceBytes / (4 * patch));
   for (let from = 0; from < rows; from += step) yield { from, rows: Math.min(step, rows - from) };
 }
 

@@ -117,7 +117,7 @@ export class ReferenceEngine implements Engine {
   }
 
   async statistics(): Promise<EngineStatistics> {
-    return { arenaBytes: 0, highWaterBytes: 0 };
+    return { arenaBytes: 0, highWaterBytes: 0, millis: { prefix: 0, steps: [], optimizer: 0 } };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {}

@@ -143,10 +143,10 @@ function copy(flip: boolean, source: Uint8Array, target: Uint8Array, size: numbe
     target.set(source);
     return;
   }
+  const rowBytes = 3 * size;
   for (let row = 0; row < size; row++) {
-    for (let column = 0; column < size; column++) {
-      const from = 3 * (row * size + size - 1 - column);
-      const to = 3 * (row * size + column);
+    let from = (row + 1) * rowBytes - 3;
+    for (let to = row * rowBytes; to < (row + 1) * rowBytes; to += 3, from -= 3) {
       target[to] = source[from] as number;
       target[to + 1] = source[from + 1] as number;
       target[to + 2] = source[from + 2] as number;
@@ -154,22 +154,28 @@ function copy(flip: boolean, source: Uint8Array, target: Uint8Array, size: numbe
   }
 }
 
-/** Moves the image in place by (shiftX, shiftY): rows and columns are walked away from the side they come from. */
+/** Moves the image in place by (shiftX, shiftY): rows are walked away from the side they come from. */
 function shift({ shiftX, shiftY, shiftFill }: AugmentDraw, image: Uint8Array, size: number): void {
-  const inside = (position: number) => position >= 0 && position < size;
-  const clamp = (position: number) => Math.min(size - 1, Math.max(0, position));
+  const rowBytes = 3 * size;
+  const keptBytes = 3 * Math.max(0, size - Math.abs(shiftX));
+  const edge = new Uint8Array(3);
   for (let step = 0; step < size; step++) {
     const row = shiftY > 0 ? size - 1 - step : step;
-    for (let move = 0; move < size; move++) {
-      const column = shiftX > 0 ? size - 1 - move : move;
-      const known = inside(row - shiftY) && inside(column - shiftX);
-      const from = 3 * (clamp(row - shiftY) * size + clamp(column - shiftX));
-      const to = 3 * (row * size + column);
-      const blank = !known && shiftFill === 'zero';
-      for (let channel = 0; channel < 3; channel++) {
-        image[to + channel] = blank ? 0 : (image[from + channel] as number);
-      }
+    const to = row * rowBytes;
+    const inside = row - shiftY >= 0 && row - shiftY < size;
+    if (!inside && shiftFill === 'zero') {
+      image.fill(0, to, to + rowBytes);
+      continue;
     }
+    const from = rowBytes * Math.min(size - 1, Math.max(0, row - shiftY));
+    if (shiftFill === 'edge') {
+      const corner = shiftX > 0 ? from : from + rowBytes - 3;
+      edge.set(image.subarray(corner, corner + 3));
+    }
+    const source = shiftX > 0 ? from : from + rowBytes - keptBytes;
+    image.copyWithin(shiftX > 0 ? to + rowBytes - keptBytes : to, source, source + keptBytes);
+    const gap = shiftX > 0 ? to : to + keptBytes;
+    for (let at = gap; at < gap + rowBytes - keptBytes; at += 3) image.set(edge, at);
   }
 }
 
@@ -181,24 +187,39 @@ function resample(
   target: Uint8Array,
   size: number,
 ): void {
-  const clamp = (position: number) => Math.min(size - 1, Math.max(0, position));
+  const columns = neighbours(crop.x, crop.width, size);
+  const rows = neighbours(crop.y, crop.height, size);
   for (let row = 0; row < size; row++) {
-    const y = clamp(crop.y + ((row + 0.5) * crop.height) / size - 0.5);
-    const top = Math.floor(y);
-    const bottom = clamp(top + 1);
+    const top = 3 * size * (rows.first[row] as number);
+    const bottom = 3 * size * (rows.second[row] as number);
+    const down = rows.share[row] as number;
     for (let column = 0; column < size; column++) {
-      const x = clamp(crop.x + ((column + 0.5) * crop.width) / size - 0.5);
-      const left = Math.floor(x);
-      const right = clamp(left + 1);
+      const left = 3 * (columns.first[column] as number);
+      const right = 3 * (columns.second[column] as number);
+      const along = columns.share[column] as number;
       const to = 3 * (row * size + (flip ? size - 1 - column : column));
       for (let channel = 0; channel < 3; channel++) {
-        const at = (line: number, place: number) => source[3 * (line * size + place) + channel] as number;
-        const above = at(top, left) + (x - left) * (at(top, right) - at(top, left));
-        const below = at(bottom, left) + (x - left) * (at(bottom, right) - at(bottom, left));
-        target[to + channel] = Math.round(above + (y - top) * (below - above));
+        const topLeft = source[top + left + channel] as number;
+        const bottomLeft = source[bottom + left + channel] as number;
+        const above = topLeft + along * ((source[top + right + channel] as number) - topLeft);
+        const below = bottomLeft + along * ((source[bottom + right + channel] as number) - bottomLeft);
+        target[to + channel] = toByte(above + down * (below - above));
       }
     }
   }
+}
+
+/** Of each pixel of one axis: the two source pixels between which it lies, and the second one's share. */
+function neighbours(start: number, extent: number, size: number) {
+  const clamp = (position: number) => Math.min(size - 1, Math.max(0, position));
+  const [first, second, share] = [new Int32Array(size), new Int32Array(size), new Float64Array(size)];
+  for (let i = 0; i < size; i++) {
+    const position = clamp(start + ((i + 0.5) * extent) / size - 0.5);
+    first[i] = Math.floor(position);
+    second[i] = clamp(Math.floor(position) + 1);
+    share[i] = position - Math.floor(position);
+  }
+  return { first, second, share };
 }
 
 /** Brightness, then contrast about the image's mean grey, then saturation about each pixel's grey; rounded once. */
@@ -208,13 +229,19 @@ function recolour({ brightness, contrast, saturation }: AugmentDraw, image: Uint
   const mean = (brightness * sum) / (image.length / 3);
   const scale = contrast * brightness;
   const offset = (1 - contrast) * mean;
+  const toned = Float64Array.from({ length: 256 }, (_, value) => saturation * (scale * value + offset));
   for (let at = 0; at < image.length; at += 3) {
     const dull = (1 - saturation) * (scale * grey(image, at) + offset);
-    for (let channel = 0; channel < 3; channel++) {
-      const value = saturation * (scale * (image[at + channel] as number) + offset) + dull;
-      image[at + channel] = Math.min(255, Math.max(0, Math.round(value)));
-    }
+    image[at] = toByte((toned[image[at] as number] as number) + dull);
+    image[at + 1] = toByte((toned[image[at + 1] as number] as number) + dull);
+    image[at + 2] = toByte((toned[image[at + 2] as number] as number) + dull);
   }
+}
+
+/** Halves up, cut at black and white. Several times faster than Math.round with Math.min and Math.max. */
+function toByte(value: number): number {
+  if (value <= 0) return 0;
+  return value >= 255 ? 255 : (value + 0.5) | 0;
 }
 
 /** Luma of ITU-R BT.601. */

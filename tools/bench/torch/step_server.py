@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import resource
 import sys
 import time
@@ -20,8 +21,7 @@ need("torch", "onnx", "numpy")
 import torch  # noqa: E402
 import torch.nn.functional as F  # noqa: E402
 
-from onnx_torch import OnnxModule  # noqa: E402
-from schemes import SCHEMES, learners  # noqa: E402
+from onnx_torch import HEAD_BIAS, HEAD_WEIGHT, OnnxModule  # noqa: E402
 
 
 def _say(**fields: object) -> None:
@@ -43,8 +43,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="PyTorch training steps, one command line at a time.")
     parser.add_argument("--model", required=True, help="ONNX file")
     parser.add_argument("--drop", default="", help="node names the fresh head replaces, with commas between")
-    parser.add_argument("--scheme", choices=SCHEMES, default="mobiletl")
-    parser.add_argument("--blocks", type=int, default=5, help="top blocks that learn")
+    parser.add_argument("--learn", help="JSON list of the tensors that learn besides the head; default: all of them")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--size", type=int, default=224, help="image height and width in pixels")
     parser.add_argument("--classes", type=int, default=10)
@@ -63,14 +62,17 @@ def main() -> None:
     imported_rss_bytes = _max_rss_bytes()
     module = OnnxModule(arguments.model)
     module.replace_head(arguments.classes, filter(None, arguments.drop.split(",")), size=arguments.size)
-    chosen = learners(module, arguments.scheme, arguments.blocks)
-    module.train_only(learner.name for learner in chosen)
+    named = module.named()
+    chosen = set(named) if arguments.learn is None else {HEAD_WEIGHT, HEAD_BIAS, *json.loads(arguments.learn)}
+    if chosen - named.keys():
+        raise ValueError(f"--learn: the model has no such parameters: {', '.join(sorted(chosen - named.keys()))}")
+    module.train_only(chosen)
     images = torch.rand(arguments.batch, 3, arguments.size, arguments.size)
     labels = torch.randint(arguments.classes, (arguments.batch,))
     if arguments.channels_last:
         module = module.to(memory_format=torch.channels_last)
         images = images.contiguous(memory_format=torch.channels_last)
-    trained = [module.tensor(learner.name) for learner in chosen]
+    trained = [parameter for name, parameter in module.named().items() if name in chosen]
     optimizer = torch.optim.SGD(trained, lr=arguments.lr, momentum=arguments.momentum)
 
     def step() -> torch.Tensor:
@@ -84,8 +86,6 @@ def main() -> None:
         ready=True,
         trainableParameters=sum(parameter.numel() for parameter in trained),
         trainableTensors=len(trained),
-        scheme=arguments.scheme,
-        blocks=arguments.blocks,
         batch=arguments.batch,
         size=arguments.size,
         threads=torch.get_num_threads(),
@@ -111,6 +111,8 @@ def main() -> None:
             start = time.perf_counter()
             loss = step()
             millis.append(round((time.perf_counter() - start) * 1e3, 3))
+        if not math.isfinite(loss):
+            raise ValueError(f"the loss is {float(loss)}: a step from here on says nothing about time")
         _say(millis=millis, loss=float(loss))
     _say(maxRssBytes=_max_rss_bytes())
 

@@ -4,11 +4,12 @@ import { rooflineRates } from '../../../device-profiles/rates.ts';
 import { writeAtomically } from '../../../runtime/delta/atomic-file.ts';
 import { UsageError } from '../../../runtime/errors.ts';
 import { frontier } from '../../../runtime/plan/frontier.ts';
+import type { Plan } from '../../../runtime/plan/plan.ts';
 import { planReport } from '../../../runtime/plan/report.ts';
-import { misfitText, nearestFit, planTraining } from '../../../runtime/plan/search.ts';
+import { misfitText, nearestFit, planTraining, requireCandidate } from '../../../runtime/plan/search.ts';
 import { tinyTlBytes } from '../../../runtime/plan/tinytl.ts';
 import { resolveConfig } from '../../../runtime/train/options.ts';
-import { type Prepared, prepareTraining, trainedNames } from '../../../runtime/train/prepare.ts';
+import { type Opened, openForTraining, trainedNames } from '../../../runtime/train/prepare.ts';
 import { choiceFlag, type Flags, numberFlag, textFlag } from '../flags.ts';
 import { planOptions } from '../plan-flags.ts';
 import { accountingText, type DevicePlan, devicesText, frontierText, tensorRows, tensorsText } from '../plan-text.ts';
@@ -26,13 +27,19 @@ export async function run([model = '']: readonly string[], flags: Flags): Promis
   if (accounting === 'tinytl') forms.push('accounting tinytl');
   if (forms.length > 1)
     throw new UsageError(`plan prints one thing at a time: expected one of --${forms.join(', --')}`);
-  const prepared = await prepareTraining(config, classes);
-  const { plan, graph, request } = prepared;
+  const opened = await openForTraining(config, classes);
+  const { graph, request } = opened;
   const out = textFlag(flags, 'out');
-  if (out !== undefined) await writeAtomically(out, [new TextEncoder().encode(`${JSON.stringify(plan, null, 1)}\n`)]);
   const json = flags.json === true;
-  if (flags.frontier === true) return print(json, frontier(graph, request), frontierText);
-  if (flags.devices === true) return print(json, await devicePlans(prepared), devicesText);
+  if (flags.frontier === true || flags.devices === true) {
+    // These make plans of their own: one for the request is searched only if it is to be written.
+    if (out === undefined) requireCandidate(graph, request);
+    else await writePlan(out, planTraining(graph, request));
+    if (flags.frontier === true) return print(json, frontier(graph, request), frontierText);
+    return print(json, await devicePlans(opened), devicesText);
+  }
+  const plan = planTraining(graph, request);
+  if (out !== undefined) await writePlan(out, plan);
   if (flags.tensors === true) {
     return print(json, tensorRows(graph, plan), (rows) => tensorsText(graph, rows));
   }
@@ -47,6 +54,10 @@ export async function run([model = '']: readonly string[], flags: Flags): Promis
   return plan.fits ? 0 : 3;
 }
 
+function writePlan(path: string, plan: Plan): Promise<void> {
+  return writeAtomically(path, [new TextEncoder().encode(`${JSON.stringify(plan, null, 1)}\n`)]);
+}
+
 function print<T>(json: boolean, value: T, text: (value: T) => string): number {
   if (json) console.log(JSON.stringify(value));
   else process.stdout.write(text(value));
@@ -54,7 +65,7 @@ function print<T>(json: boolean, value: T, text: (value: T) => string): number {
 }
 
 /** The plan for the cap and the rates of every profile that ships. */
-async function devicePlans({ graph, request }: Prepared): Promise<DevicePlan[]> {
+async function devicePlans({ graph, request }: Opened): Promise<DevicePlan[]> {
   const profiles = await listProfiles();
   return profiles.map((profile) => ({
     profile,
