@@ -1,5 +1,19 @@
 /** @file The three tiny models that serve every matrix product of an engine (runtime/engine/cpu/matrix-products.ts). */
-import { type AttributeInput, encodeModel, makeGraph, makeModel, makeNode, makeValueInfo } from './proto.ts';
+import {
+  type AttributeInput,
+  encodeModel,
+  makeGraph,
+  makeModel,
+  makeNode,
+  makeSequenceInfo,
+  makeValueInfo,
+} from './proto.ts';
+
+/**
+ * First output of each product: an empty sequence. Whoever asks for it too gets an error instead of results, as onnxruntime-node
+ * returns tensors only, but one that comes after `y` was computed and before it is copied.
+ */
+export const NOTHING = 'nothing';
 
 /** ONNX bytes; `tnAdd` takes the sum so far as its third input. */
 export interface ProductModels {
@@ -23,9 +37,12 @@ function gemmModel(inputs: readonly string[], attributes: Readonly<Record<string
     opsetImport: [{ domain: '', version: 17n }],
     graph: makeGraph({
       name: 'product',
-      node: [makeNode('Gemm', 'product', inputs, ['y'], attributes)],
+      node: [
+        makeNode('SequenceEmpty', NOTHING, [], [NOTHING], {}),
+        makeNode('Gemm', 'product', inputs, ['y'], attributes),
+      ],
       input: inputs.map((name) => makeValueInfo(name, [`${name}0`, `${name}1`])),
-      output: [makeValueInfo('y', ['y0', 'y1'])],
+      output: [makeSequenceInfo(NOTHING), makeValueInfo('y', ['y0', 'y1'])],
     }),
   });
   return encodeModel(model);

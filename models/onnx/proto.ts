@@ -136,6 +136,15 @@ export function makeValueInfo(name: string, dims: readonly (number | string)[]):
   });
 }
 
+/** A declared sequence of float tensors. */
+export function makeSequenceInfo(name: string): ValueInfoProto {
+  const tensor = { case: 'tensorType' as const, value: { elemType: TensorProto_DataType.FLOAT } };
+  return create(ValueInfoProtoSchema, {
+    name,
+    type: { value: { case: 'sequenceType', value: { elemType: { value: tensor } } } },
+  });
+}
+
 /** Dimensions of a declared value: numbers, strings where symbolic, null where nothing is said. Undefined: no shape. */
 export function declaredDims(info: ValueInfoProto): (number | string | null)[] | undefined {
   const type = info.type?.value;

@@ -4,13 +4,13 @@ import { elements, type Graph, type Node, parameterOf } from '../graph/graph.ts'
 const MIB = 2 ** 20;
 
 /**
- * Node, its workers, onnxruntime and its sessions without any model, by Node's major version (x64). This and the factors below
- * are fitted to the peaks of 20 training runs of 14 networks, which they meet within -5 and +10 % (`npm run bench -- memory` repeats some).
+ * Node, its workers, onnxruntime and its sessions without any model, by Node's major version (x64); from 22 on each thread but one is
+ * another JavaScript heap (engine/cpu/simd-threads.ts). Set to the largest that `npm run bench -- memory` found.
  */
-export function processBaseBytes(nodeVersion: string): number {
+export function processBaseBytes(nodeVersion: string, threads: number): number {
   const major = Number.parseInt(nodeVersion, 10);
-  if (major >= 24) return 133 * MIB;
-  return (major >= 22 ? 123 : 113) * MIB;
+  if (major < 22) return 104 * MIB;
+  return ((major >= 24 ? 124 : 115) + 10 * (threads - 1)) * MIB;
 }
 
 /**
@@ -65,7 +65,7 @@ export function prefixRunBytes(graph: Graph, prefix: readonly Node[], cut: strin
   return NODE_BYTES * prefix.length + ALLOCATOR_FACTOR * prefixPeakBytes(graph, prefix, cut);
 }
 
-const NODE_BYTES = 40 * 1024;
+const NODE_BYTES = 64 * 1024;
 const ALLOCATOR_FACTOR = 3;
 
 /** Ops whose norm and activation onnxruntime computes in the same pass. */

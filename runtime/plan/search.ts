@@ -108,7 +108,7 @@ export function decisions(
     scheme: depth.scheme,
     savings,
     microBatch,
-    baseBytes: request.baseBytes ?? processBaseBytes(process.versions.node),
+    baseBytes: request.baseBytes ?? processBaseBytes(process.versions.node, request.threads),
     rates: request.rates ?? null,
   };
 }
@@ -150,7 +150,7 @@ export function nearestFit(graph: Graph, request: PlanRequest): Plan | undefined
   const limit = request.blocks === 'auto' || request.scheme === 'full' ? countBlocks(graph) : request.blocks;
   const { train: _, ...free } = request;
   // Every run writes its model at the end; where not even that fits, there is nothing to look for.
-  const baseBytes = request.baseBytes ?? processBaseBytes(process.versions.node);
+  const baseBytes = request.baseBytes ?? processBaseBytes(process.versions.node, request.threads);
   if (exportBytes(baseBytes, request.model.fileBytes, 0) > request.budgetBytes) return undefined;
   for (const scheme of lighter) {
     if (scheme === 'full') continue;

@@ -72,7 +72,7 @@ function replay(graph: Graph, saved: Plan, request: PlanRequest): Plan {
     ...{ device, optimizer, labelSmoothing, batch, microBatch, threads, scheme, savings },
     model: request.model,
     budgetBytes: request.budgetBytes,
-    baseBytes: request.baseBytes ?? processBaseBytes(process.versions.node),
+    baseBytes: request.baseBytes ?? processBaseBytes(process.versions.node, threads),
     rates: request.rates ?? null,
   });
   const schedule = ({ steps, buffers, spans }: Plan): string => JSON.stringify([steps, buffers, spans]);

@@ -11,8 +11,6 @@ import { commandLine, runJson } from './launch.ts';
 import { benchFolder, benchModel, datasetCache } from './places.ts';
 import { facts, factsText, median, mib, table } from './report.ts';
 
-const baseBytes = processBaseBytes(process.versions.node);
-
 export interface MemoryOptions {
   readonly size: number;
   readonly batch: number;
@@ -43,6 +41,7 @@ const TRAIN_IDS = 64;
 const TEST_IDS = 32;
 
 export async function memory(options: MemoryOptions): Promise<void> {
+  const baseBytes = processBaseBytes(process.versions.node, options.threads);
   const { path } = await benchModel();
   const { train, test } = await ensureEmoji(datasetCache, {
     size: options.size,
@@ -54,13 +53,13 @@ export async function memory(options: MemoryOptions): Promise<void> {
     if (options.only !== null && !setting.includes(options.only)) continue;
     const runs: Row[] = [];
     for (let n = 0; n < options.repeat; n++)
-      runs.push(await measure(setting, path, ['--data', train, '--test', test, ...args]));
+      runs.push(await measure(setting, path, baseBytes, ['--data', train, '--test', test, ...args]));
     const row = runs.reduce((most, run) => (run.maxRssBytes > most.maxRssBytes ? run : most));
     rows.push(row);
     console.error(`${setting}: ${mib(row.maxRssBytes)} MiB`);
   }
   if (options.json) console.log(JSON.stringify({ memory: options, ...facts(), baseBytes, rows }));
-  else console.log(text(options, rows));
+  else console.log(text(options, baseBytes, rows));
 }
 
 function settings({ size, batch, threads, optimizer, steps }: MemoryOptions): [name: string, args: string[]][] {
@@ -98,7 +97,7 @@ function settings({ size, batch, threads, optimizer, steps }: MemoryOptions): [n
   ];
 }
 
-async function measure(setting: string, model: string, args: readonly string[]): Promise<Row> {
+async function measure(setting: string, model: string, baseBytes: number, args: readonly string[]): Promise<Row> {
   const run = join(benchFolder, `memory-${process.pid}`);
   await rm(run, { recursive: true, force: true });
   const command = await commandLine(['train', model, '--run', run, '--budget', '4GiB', ...args, '--json']);
@@ -118,7 +117,11 @@ async function measure(setting: string, model: string, args: readonly string[]):
   };
 }
 
-function text({ size, batch, optimizer, steps, repeat }: MemoryOptions, rows: readonly Row[]): string {
+function text(
+  { size, batch, optimizer, steps, repeat }: MemoryOptions,
+  baseBytes: number,
+  rows: readonly Row[],
+): string {
   const bases = rows.map(({ impliedBaseBytes }) => impliedBaseBytes);
   const lines = rows.map((row) => [
     row.setting,
