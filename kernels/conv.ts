@@ -24,7 +24,7 @@ export function isPointwise(attributes: WindowAttributes): boolean {
  * Patches that are built at a time take this much, or as much as the weight: every chunk of patches reads the whole weight
  * once, and few patches beside a large weight would cost more than their product.
  */
-const PATCH_BYTES = 1 << 20;
+const PATCH_BYTES = 4 << 20;
 
 export const conv: Kernel<WindowAttributes> = {
   op: 'Conv',
