@@ -65,7 +65,8 @@ export function measure(graph: Graph, prepared: Prepared, options: SizeOptions):
 
 /**
  * The process itself, the image buffers, and copies in passing: of the largest trained tensor (onnxruntime's of its gradient, and
- * the one that a checkpoint writes), or onnxruntime's of the gradient of a convolution's patches.
+ * the one that a checkpoint writes), or onnxruntime's of the gradient of a convolution's patches, where
+ * it cannot be kept from copying (engine/cpu/matrix-products.ts).
  */
 function outside(
   graph: Graph,

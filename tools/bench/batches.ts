@@ -1,23 +1,14 @@
 /** @file edgeshift's step at several batches, in turns within one run: is its time a straight line over the batch? */
-import type { SchemeName } from '../../runtime/index.ts';
 import { type Linearity, linearity } from './breakdown.ts';
 import { Contender } from './contender.ts';
 import { benchNetwork } from './networks.ts';
 import { facts, factsText, median, mib, table } from './report.ts';
 import { compare } from './rounds.ts';
-import { oursCommand } from './step.ts';
+import { oursCommand, type StepOptions } from './step.ts';
 import type { StepServerReady } from './step-options.ts';
 
-export interface BatchesOptions {
-  readonly model: string;
-  readonly scheme: SchemeName;
-  /** Null: the network's own, as is the size. */
-  readonly blocks: number | null;
-  readonly size: number | null;
+export interface BatchesOptions extends Omit<StepOptions, 'batch' | 'against' | 'cached'> {
   readonly batches: readonly number[];
-  readonly threads: number;
-  readonly rounds: number;
-  readonly steps: number;
 }
 
 export interface BatchesReport {

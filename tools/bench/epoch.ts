@@ -2,22 +2,13 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ensureEmoji } from '../../models/datasets/emoji.ts';
-import type { SchemeName } from '../../runtime/scheme/names.ts';
 import type { EpochRun, EpochRunOptions, EpochSetting, MeasuredEpoch } from './epoch-run.ts';
 import { nodeProgram, runJson } from './launch.ts';
 import { benchFolder, benchModel, datasetCache, program } from './places.ts';
 import { facts, factsText, median, mib, table } from './report.ts';
 
-export interface EpochOptions {
-  readonly scheme: SchemeName;
-  readonly blocks: number;
-  readonly batch: number;
-  readonly size: number;
-  readonly threads: number;
-  /** Of an epoch. */
-  readonly images: number;
-  /** Epochs of each setting, in turns. */
-  readonly rounds: number;
+/** `images`: of an epoch; `rounds`: epochs of each setting, in turns. */
+export interface EpochOptions extends Omit<EpochRunOptions, 'model' | 'data' | 'run' | 'settings'> {
   readonly json: boolean;
 }
 

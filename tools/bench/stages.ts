@@ -4,7 +4,6 @@
  */
 import { ensureEmoji } from '../../models/datasets/emoji.ts';
 import type { EngineMillis, EngineStatistics } from '../../runtime/engine/engine.ts';
-import type { SchemeName } from '../../runtime/index.ts';
 import type { Plan } from '../../runtime/plan/plan.ts';
 import { parseAugment } from '../../runtime/train/data/augment.ts';
 import { batches } from '../../runtime/train/data/batches.ts';
@@ -17,20 +16,10 @@ import { MachineRates } from './machine-rates.ts';
 import { benchNetwork } from './networks.ts';
 import { datasetCache, program } from './places.ts';
 import { facts, factsText, median, table } from './report.ts';
-import { inferenceModel, type OurStep, oursCommand } from './step.ts';
+import { inferenceModel, type OurStep, oursCommand, type StepOptions } from './step.ts';
 import { type Convolution, type Product, productFlops, stepWork, updateBytes } from './traffic.ts';
 
-export interface StagesOptions {
-  readonly model: string;
-  readonly scheme: SchemeName;
-  /** Null: the network's own, as is the size. */
-  readonly blocks: number | null;
-  readonly batch: number;
-  readonly size: number | null;
-  readonly threads: number;
-  readonly rounds: number;
-  readonly steps: number;
-}
+export type StagesOptions = Omit<StepOptions, 'against' | 'cached'>;
 
 /** The prefix in the engine and bare, one batch. */
 export interface PrefixRow {

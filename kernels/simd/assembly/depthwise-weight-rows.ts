@@ -8,8 +8,17 @@ import { multiplyAdd } from './multiply-add';
 
 // @ts-ignore: decorator
 @inline
-function accumulate(target: usize, sum: v128): void {
+export function accumulate(target: usize, sum: v128): void {
   v128.store(target, f32x4.add(v128.load(target), sum));
+}
+
+/** dw of a kernel row += its three sums. */
+// @ts-ignore: decorator
+@inline
+function addRow(dw: usize, pixel: usize, first: v128, second: v128, third: v128): void {
+  accumulate(dw, first);
+  accumulate(dw + pixel, second);
+  accumulate(dw + 2 * pixel, third);
 }
 
 /** dw[i, j] of TAPS rows += the products of rows by outWidth pixels of dy with the pixels of x that they read. */
@@ -60,22 +69,9 @@ function nineSums(
         column += stride;
       }
     }
-    let to = dw + c;
-    accumulate(to, sum00);
-    accumulate(to + pixel, sum01);
-    accumulate(to + 2 * pixel, sum02);
-    if (TAPS > 1) {
-      to += dwRowStep;
-      accumulate(to, sum10);
-      accumulate(to + pixel, sum11);
-      accumulate(to + 2 * pixel, sum12);
-    }
-    if (TAPS > 2) {
-      to += dwRowStep;
-      accumulate(to, sum20);
-      accumulate(to + pixel, sum21);
-      accumulate(to + 2 * pixel, sum22);
-    }
+    addRow(dw + c, pixel, sum00, sum01, sum02);
+    if (TAPS > 1) addRow(dw + c + dwRowStep, pixel, sum10, sum11, sum12);
+    if (TAPS > 2) addRow(dw + c + 2 * dwRowStep, pixel, sum20, sum21, sum22);
   }
 }
 
@@ -150,22 +146,9 @@ function denseSums(
         d += pixel;
       }
     }
-    let to = dw + c;
-    accumulate(to, sum00);
-    accumulate(to + pixel, sum01);
-    accumulate(to + 2 * pixel, sum02);
-    if (TAPS > 1) {
-      to += dwRowStep;
-      accumulate(to, sum10);
-      accumulate(to + pixel, sum11);
-      accumulate(to + 2 * pixel, sum12);
-    }
-    if (TAPS > 2) {
-      to += dwRowStep;
-      accumulate(to, sum20);
-      accumulate(to + pixel, sum21);
-      accumulate(to + 2 * pixel, sum22);
-    }
+    addRow(dw + c, pixel, sum00, sum01, sum02);
+    if (TAPS > 1) addRow(dw + c + dwRowStep, pixel, sum10, sum11, sum12);
+    if (TAPS > 2) addRow(dw + c + 2 * dwRowStep, pixel, sum20, sum21, sum22);
   }
 }
 

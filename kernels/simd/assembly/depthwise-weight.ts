@@ -7,16 +7,10 @@
 
 import { NARROW, STRIP_PIXELS, WIDE } from './depthwise';
 import { blockBytes } from './depthwise-pixel';
-import { sumRows } from './depthwise-weight-rows';
+import { accumulate, sumRows } from './depthwise-weight-rows';
 
 // As many pixels as are summed in float32 before the sum goes to dw, and as stay in the first-level cache.
 const SUMMED_PIXELS: i32 = 64;
-
-// @ts-ignore: decorator
-@inline
-function accumulate(target: usize, sum: v128): void {
-  v128.store(target, f32x4.add(v128.load(target), sum));
-}
 
 /** dw[0 .. bytes) += sum of x * dy over `rows` by `columns` pixels, for one tap; steps are in bytes. */
 function sumTap(
