@@ -10,6 +10,7 @@ import { clip } from './clip.ts';
 import { concat } from './concat.ts';
 import { conv } from './conv.ts';
 import { depthwiseConv } from './depthwise-conv.ts';
+import { distance } from './distance.ts';
 import { flatten } from './flatten.ts';
 import { gemm } from './gemm.ts';
 import { globalAveragePool } from './global-average-pool.ts';
@@ -33,6 +34,7 @@ export const kernels = {
   Concat: concat,
   Conv: conv,
   DepthwiseConv: depthwiseConv,
+  Distance: distance,
   Flatten: flatten,
   Gemm: gemm,
   GlobalAveragePool: globalAveragePool,

@@ -108,6 +108,8 @@ export interface Kernel<A extends Attributes = Attributes> {
   readonly op: string;
   /** Roles that can be trained. Other roles (statistics) are constants. */
   readonly trainable: readonly string[];
+  /** Indices of inputs that count as constants: no gradient ever flows to them. */
+  readonly constants?: readonly number[];
   /** Roles that training moves without a gradient: running statistics. */
   readonly running?: readonly string[];
   /** Output shape; throws `ShapeError`. */

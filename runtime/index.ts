@@ -16,6 +16,17 @@ export { type ModelFile, readModelFile } from '../models/onnx/model-file.ts';
 export { type Model, type OpenModelOptions, openModel } from '../models/onnx/open-model.ts';
 export { preprocessings } from '../models/onnx/preprocessing.ts';
 export { convertLayersModel } from '../models/tfjs/convert.ts';
+export type { Adapter, AdapterMemory, LateLabel, Observer, Outcome } from './adapt/adapter.ts';
+export { BackgroundAdapter, type BackgroundCounts, planBackground } from './adapt/background.ts';
+export { writeAdaptedDelta, writeAdaptedModel } from './adapt/export-adapted.ts';
+export { type GuardName, guardNames } from './adapt/guards/names.ts';
+export { type MethodName, methodNames } from './adapt/methods/index.ts';
+export { type AdaptOptions, openAdapter, type PlannedAdaptation, planAdaptation } from './adapt/open.ts';
+export { type EvaluateStreamsOptions, evaluateOnStreams } from './adapt/protocols/evaluate-streams.ts';
+export { runSession, type SessionOptions, type SessionResult } from './adapt/session.ts';
+export type { FrameSource } from './adapt/streams/frame-source.ts';
+export { openSource, type SourceOptions } from './adapt/streams/open-source.ts';
+export { WorkerAdapter } from './adapt/worker-adapter.ts';
 export { type Delta, readDelta, writeDelta } from './delta/delta.ts';
 export type { Engine, EngineInput, Preprocessing, StepResult, Update } from './engine/engine.ts';
 export {

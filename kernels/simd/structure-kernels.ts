@@ -62,6 +62,10 @@ export interface StructureKernels {
   multiplyGate(a: number, gate: number, y: number, batch: number, pixels: number, channels: number): void;
   /** dgate `[N, C]` = sum over the pixels of dy * a. */
   gateGradient(dy: number, a: number, dgate: number, batch: number, pixels: number, channels: number): void;
+  /** y `[N]` = mean of |a - b| over each image's `count` elements; signs (bits 1[a > b]) may be 0. */
+  distanceForward(a: number, b: number, y: number, batch: number, count: number, signs: number): void;
+  /** da = dy / count where the bit is set, else its negative; da is overwritten. */
+  distanceBackward(dy: number, signs: number, da: number, batch: number, count: number): void;
   /** scale and shift may be 0; y may be x. */
   layerNormForward(
     x: number,

@@ -1,13 +1,16 @@
 /** @file A delta written back into the user's ONNX file: same structure, same names, learnt values. */
 
+import { withDeltaHead } from '../../runtime/delta/apply-to-graph.ts';
 import { writeAtomically } from '../../runtime/delta/atomic-file.ts';
 import type { Delta } from '../../runtime/delta/delta.ts';
 import { hasNewHead, requireBase } from '../../runtime/delta/delta.ts';
 import { DeltaError, ModelError } from '../../runtime/errors.ts';
 import { elements, type Graph, shapeOf } from '../../runtime/graph/graph.ts';
 import { firstDropped, HEAD } from '../../runtime/graph/head.ts';
+import { META } from '../../runtime/scheme/meta-networks.ts';
 import { inlined, inlinedNode, requireOneFile } from './external-data.ts';
 import { channelsLastTensors } from './layout.ts';
+import { addMetaNetworks } from './meta-networks.ts';
 import { METADATA } from './metadata.ts';
 import type { ModelFile } from './model-file.ts';
 import { importWithProbes } from './open-model.ts';
@@ -47,7 +50,7 @@ function mergeDelta(file: ModelFile, graph: Graph, delta: Delta): ModelProto {
   }
   const lists = constantLists(source);
   for (const { name, data } of delta.tensors.values()) {
-    if (name === HEAD.weight || name === HEAD.bias) continue;
+    if (name === HEAD.weight || name === HEAD.bias || name.startsWith(`${META}.`)) continue;
     const list = lists.get(name);
     if (list?.floats.length === data.length) {
       list.floats = [...data];
@@ -67,6 +70,7 @@ function mergeDelta(file: ModelFile, graph: Graph, delta: Delta): ModelProto {
     setFloatData(tensor, data);
   }
   if (hasNewHead(delta)) replaceHeadNodes(source, graph, delta);
+  addMetaNetworks(source, withDeltaHead(graph, delta), delta);
   requireOneFile(file.path, source);
   source.initializer = source.initializer.map(inlined);
   source.node = source.node.map(inlinedNode);

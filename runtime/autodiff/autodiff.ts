@@ -7,7 +7,7 @@
 import type { Border } from '../graph/borders.ts';
 import type { Graph, Node } from '../graph/graph.ts';
 import { findCut } from './cut.ts';
-import { planNodes } from './node-plans.ts';
+import { planLocalLoss, planNodes } from './node-plans.ts';
 import { ReverseWalk } from './reverse-walk.ts';
 import { gradientName, type TrainingGraph } from './training-graph.ts';
 
@@ -20,7 +20,14 @@ export interface DifferentiateOptions {
   readonly recompute?: readonly (readonly string[])[];
   /** Where the frozen prefix ends, if the caller knows (cut.ts). */
   readonly cut?: Border;
+  /**
+   * `labels`: cross-entropy with labels (default); `logits`: whoever runs the steps says what the gradient of the logits is, and
+   * the graph's local losses count.
+   */
+  readonly objective?: Objective;
 }
+
+export type Objective = 'labels' | 'logits';
 
 const LOSS = 'loss';
 const LABELS = 'labels';
@@ -45,25 +52,31 @@ export function differentiate(
     output: LOSS,
     attributes: { labelSmoothing: options.labelSmoothing ?? 0 },
   };
-  const withLoss: Graph = {
-    ...graph,
-    nodes: [...graph.nodes, lossNode],
-    shapes: new Map([...graph.shapes, [LABELS, [1]], [LOSS, [1]]]),
-  };
-  const suffix = withLoss.nodes.slice(cut.after + 1);
-  const walk = new ReverseWalk(withLoss, planNodes(withLoss, suffix, trains), {
+  const labelled = options.objective !== 'logits';
+  const walked: Graph = labelled
+    ? {
+        ...graph,
+        nodes: [...graph.nodes, lossNode],
+        shapes: new Map([...graph.shapes, [LABELS, [1]], [LOSS, [1]]]),
+      }
+    : graph;
+  const target = labelled ? LOSS : graph.output;
+  const suffix = walked.nodes.slice(cut.after + 1);
+  const plans = planNodes(walked, suffix, trains);
+  const walk = new ReverseWalk(walked, plans, {
     kept: options.kept ?? 'float',
     recompute: options.recompute ?? [],
+    local: labelled ? [] : (graph.localLosses ?? []).flatMap((loss) => planLocalLoss(plans, loss) ?? []),
   });
   return {
     graph,
     cut: cut.tensor,
     prefix,
     suffix,
-    ...walk.run(cut.tensor, LABELS, LOSS),
+    ...walk.run(labelled ? [cut.tensor, LABELS] : [cut.tensor], target),
     logits: graph.output,
-    labels: LABELS,
-    loss: LOSS,
-    seed: gradientName(LOSS),
+    labels: labelled ? LABELS : null,
+    loss: labelled ? LOSS : null,
+    seed: gradientName(target),
   };
 }

@@ -2,7 +2,7 @@
 import { kernelOf } from '../../kernels/index.ts';
 import type { Kernel, NodeShapes, Save, Wants } from '../../kernels/kernel.ts';
 import { UnsupportedOpError } from '../errors.ts';
-import type { Graph, Node } from '../graph/graph.ts';
+import type { Graph, LocalLoss, Node } from '../graph/graph.ts';
 import { nodeShapes } from '../graph/node-shapes.ts';
 
 export interface NodePlan {
@@ -29,7 +29,7 @@ export function planNodes(graph: Graph, suffix: readonly Node[], trains: Readonl
     );
     const trained = [...parameters].filter((role) => !kernel?.running?.includes(role));
     const wants: Wants = {
-      inputs: node.inputs.map((input) => needsGradient.has(input)),
+      inputs: node.inputs.map((input, index) => needsGradient.has(input) && !kernel?.constants?.includes(index)),
       parameters: new Set(trained),
     };
     const onPath = wants.inputs.some(Boolean) || trained.length > 0;
@@ -53,6 +53,31 @@ export function planNodes(graph: Graph, suffix: readonly Node[], trains: Readonl
     );
   }
   return plans.filter((plan) => plan !== null);
+}
+
+/** A local loss and the nodes that its gradient reaches, in the graph's order. */
+export interface LocalPlan {
+  readonly loss: string;
+  readonly plans: readonly NodePlan[];
+}
+
+/**
+ * What a local loss asks of its nodes: as `planNodes` says, but for gradients that would leave them. Null if nothing of them trains.
+ */
+export function planLocalLoss(all: readonly NodePlan[], { tensor, nodes }: LocalLoss): LocalPlan | null {
+  const members = new Set(nodes);
+  const inside = new Set<string>();
+  const plans = all.flatMap((plan): NodePlan[] => {
+    const { node, kernel, shapes, onPath } = plan;
+    if (!members.has(node.name) || !onPath) return [];
+    const inputs = node.inputs.map((input, index) => inside.has(input) && plan.wants.inputs[index] === true);
+    const wants: Wants = { ...plan.wants, inputs };
+    if (!inputs.some(Boolean) && wants.parameters.size === 0) return [];
+    inside.add(node.output);
+    const saves = 'none' in kernel.backward ? [] : kernel.backward.saves(node, shapes, wants);
+    return [{ ...plan, wants, saves }];
+  });
+  return inside.has(tensor) ? { loss: tensor, plans } : null;
 }
 
 function refusal(node: Node, kernel: Kernel | undefined, onPath: boolean, trained: ReadonlySet<string>): string | null {

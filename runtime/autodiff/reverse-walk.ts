@@ -1,12 +1,14 @@
 /**
  * @file Builds the steps: forward in the graph's order, then backward against it.
  *
- * A tensor that several nodes read gets the sum of their gradients, here and nowhere else. What a backward rule reads is
+ * A tensor that several nodes read gets the sum of their gradients (gradient-flows.ts). What a backward rule reads is
  * the tensor itself, a copy restored from its 8-bit codes, or the same computed again.
  */
 import { elements, type Graph, shapeOf } from '../graph/graph.ts';
 import { entriesOf, neededAgain } from './again.ts';
-import type { NodePlan } from './node-plans.ts';
+import { type Flow, GradientFlows } from './gradient-flows.ts';
+import type { LocalPlan, NodePlan } from './node-plans.ts';
+import { markSlices } from './slices.ts';
 import {
   codedBytes,
   emptyStep,
@@ -20,6 +22,8 @@ import {
 export interface WalkOptions {
   readonly kept: 'float' | '8bit';
   readonly recompute: readonly (readonly string[])[];
+  /** Local losses, each back-propagated when the walk reaches its last node, so that little is alive. */
+  readonly local: readonly LocalPlan[];
 }
 
 /** Values below which codes are not worth their two steps. */
@@ -34,8 +38,6 @@ export class ReverseWalk {
   readonly #options: WalkOptions;
   readonly #values = new Map<string, Value>();
   readonly #steps: TrainingStep[] = [];
-  /** Gradients that flow into each tensor; `fresh` ones are owned by nobody else and may be added to. */
-  readonly #incoming = new Map<string, { value: string; fresh: boolean }[]>();
   /** Run of nodes that each node is computed again with. */
   readonly #runOf = new Map<string, readonly NodePlan[]>();
   /** Run that makes each tensor again. */
@@ -57,31 +59,51 @@ export class ReverseWalk {
     }
   }
 
-  run(cut: string, labels: string, loss: string): Pick<TrainingGraph, 'values' | 'steps'> {
+  /**
+   * @param given tensors that are there before the first step: the cut, and the labels where the loss wants them
+   * @param target the tensor whose gradient starts the backward pass
+   */
+  run(given: readonly string[], target: string): Pick<TrainingGraph, 'values' | 'steps' | 'local'> {
     const keepers = this.#keepers();
     if (this.#options.kept === '8bit') this.#chooseCoded(keepers);
-    this.#activation(cut);
-    this.#activation(labels);
-    this.#compress(cut, keepers);
+    for (const tensor of given) this.#activation(tensor);
+    for (const tensor of given) this.#compress(tensor, keepers);
     for (const plan of this.#plans) {
       const again = this.#runOf.has(plan.node.name);
       this.#forward(plan, 'forward', (tensor) => tensor, !again);
       this.#compress(plan.node.output, keepers);
     }
     for (const [tensor, node] of keepers) if (!this.#coded.has(tensor)) this.#keep(tensor, node);
-    this.#value({ name: gradientName(loss), bytesPerImage: 4, kind: 'gradient' });
-    this.#incoming.set(loss, [{ value: gradientName(loss), fresh: false }]);
+    const flows = this.#flows(target);
+    const local = this.#options.local.map(({ loss, plans }) => ({ loss, plans, flows: this.#flows(loss) }));
     const done = new Set<readonly NodePlan[]>();
-    for (const plan of this.#plans.toReversed()) {
-      if (!plan.onPath) continue;
+    const walk = (plan: NodePlan, into: GradientFlows): void => {
       const run = this.#runOf.get(plan.node.name);
       if (run && !done.has(run)) {
         done.add(run);
         this.#recompute(run);
       }
-      this.#backward(plan);
+      this.#backward(plan, into);
+    };
+    for (const plan of this.#plans.toReversed()) {
+      if (!plan.onPath) continue;
+      const own = local.find(({ loss }) => loss === plan.node.output);
+      if (own) for (const each of own.plans.toReversed()) walk(each, own.flows);
+      walk(plan, flows);
     }
-    return { values: this.#values, steps: this.#steps };
+    return {
+      values: this.#values,
+      steps: markSlices(this.#steps, this.#plans),
+      local: local.map(({ loss }) => ({ loss, seed: gradientName(loss) })),
+    };
+  }
+
+  /** A backward pass from one tensor. */
+  #flows(start: string): GradientFlows {
+    return new GradientFlows(start, {
+      accumulate: (...args) => this.#accumulate(...args),
+      fresh: (tensor) => this.#fresh(gradientName(tensor), 'gradient', tensor),
+    });
   }
 
   /** Tensors that outlive the forward pass, each with the first node whose backward needs it. */
@@ -170,29 +192,43 @@ export class ReverseWalk {
     });
   }
 
-  #backward(plan: NodePlan): void {
-    const { node, kernel, shapes, wants, saves } = plan;
+  #backward(plan: NodePlan, gradients: GradientFlows): void {
+    const { node, kernel, wants } = plan;
     if ('none' in kernel.backward) return;
-    const dOutput = this.#sumIncoming(node.output);
+    const dOutput = gradients.whole(node.output);
     if (dOutput === null) return;
-    const { passThrough = [], inPlace } = kernel.backward;
+    const { passThrough = [] } = kernel.backward;
+    const flows: [tensor: string, flow: Flow][] = [];
     const dInputs = node.inputs.map((input, index) => {
       if (!wants.inputs[index]) return null;
       const through = passThrough.includes(index);
       const value = through ? dOutput : this.#fresh(gradientName(input), 'gradient', input);
-      this.#incoming.set(input, [...(this.#incoming.get(input) ?? []), { value, fresh: !through }]);
+      flows.push([input, { value, fresh: !through }]);
       return through ? null : value;
     });
     const dParameters = Object.fromEntries(
       Object.entries(node.parameters).filter(([role]) => wants.parameters.has(role)),
     );
-    if (dInputs.every((value) => value === null) && Object.keys(dParameters).length === 0) return;
+    if (dInputs.some((value) => value !== null) || Object.keys(dParameters).length > 0) {
+      this.#pushBackward(plan, dOutput, dInputs, dParameters);
+    }
+    for (const [tensor, flow] of flows) gradients.add(tensor, flow);
+  }
+
+  #pushBackward(
+    plan: NodePlan,
+    dOutput: string,
+    dInputs: readonly (string | null)[],
+    dParameters: Readonly<Record<string, string>>,
+  ): void {
+    const { node, kernel, shapes, wants, saves } = plan;
+    const inPlace = !('none' in kernel.backward) && kernel.backward.inPlace;
     const savedInputs = new Set(saves.flatMap((save) => (save.kind === 'input' ? [save.index] : [])));
     const inputs = node.inputs.map((input, index) => (savedInputs.has(index) ? this.#read(input, node.name) : null));
     const output = saves.some(({ kind }) => kind === 'output') ? this.#read(node.output, node.name) : null;
     const own = saves.flatMap((save) => (save.kind === 'own' ? [save] : []));
     const [dx] = dInputs;
-    const gradients = dInputs.filter((value) => value !== null).length + Object.keys(dParameters).length;
+    const count = dInputs.filter((value) => value !== null).length + Object.keys(dParameters).length;
     this.#steps.push({
       ...common(plan),
       pass: 'backward',
@@ -207,28 +243,16 @@ export class ReverseWalk {
       workspace: kernel.workspace?.(shapes, node.attributes, 'backward', wants) ?? 0,
       flops:
         kernel.backwardFlops?.(shapes, node.attributes, wants) ??
-        Math.max(1, gradients) * kernel.flops(shapes, node.attributes),
+        Math.max(1, count) * kernel.flops(shapes, node.attributes),
     });
   }
 
-  /** One value that holds the whole gradient of a tensor; null if nothing flows into it. */
-  #sumIncoming(tensor: string): string | null {
-    const incoming = this.#incoming.get(tensor) ?? [];
-    if (incoming.length <= 1) return incoming[0]?.value ?? null;
-    const target = incoming.find(({ fresh }) => fresh);
-    const sum = target?.value ?? this.#fresh(gradientName(tensor), 'gradient', tensor);
-    let copied = target !== undefined;
-    for (const { value } of incoming) {
-      if (value === sum) continue;
-      // Where all summands are shared, the first is copied.
-      this.#steps.push({
-        ...this.#move('accumulate', copied ? 'Accumulate' : 'Copy', tensor),
-        inputs: [value],
-        output: sum,
-      });
-      copied = true;
-    }
-    return sum;
+  #accumulate(tensor: string, value: string, sum: string, first: boolean): void {
+    this.#steps.push({
+      ...this.#move('accumulate', first ? 'Copy' : 'Accumulate', tensor),
+      inputs: [value],
+      output: sum,
+    });
   }
 
   /** A step that moves one tensor. */

@@ -42,6 +42,8 @@ export interface TrainingStep {
   readonly inPlace: { readonly from: string; readonly to: string } | null;
   readonly workspace: Workspace;
   readonly flops: number;
+  /** Neighbouring steps with this mark run together, a few images at a time (slices.ts). */
+  readonly sliced?: true;
 }
 
 export interface TrainingGraph {
@@ -55,9 +57,18 @@ export interface TrainingGraph {
   /** Forward steps, then backward steps. */
   readonly steps: readonly TrainingStep[];
   readonly logits: string;
-  readonly labels: string;
+  /** Null where the loss is not part of the graph. */
+  readonly labels: string | null;
+  readonly loss: string | null;
+  /** The cotangent that is filled in: dLoss of each image, 1 / batch for a mean; without a loss, that of the logits. */
+  readonly seed: string;
+  /** Local losses (graph.ts), whose gradients are filled in like `seed`; none where the loss is part of the graph. */
+  readonly local: readonly LocalSeed[];
+}
+
+/** A local loss of each image and its cotangent. */
+export interface LocalSeed {
   readonly loss: string;
-  /** The cotangent the engine fills in: dLoss of each image, 1 / batch for a mean. */
   readonly seed: string;
 }
 

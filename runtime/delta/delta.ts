@@ -20,6 +20,8 @@ export interface Delta {
   readonly preprocessing: Preprocessing;
   /** Layers dropped for the new head; null if the model's own head was kept. */
   readonly drop: readonly string[] | null;
+  /** Blocks of each part that has a meta network (scheme/meta-networks.ts); null or absent: there are none. */
+  readonly metaParts?: readonly number[] | null;
   /** How it was learnt, for people: scheme, blocks, steps. */
   readonly notes: Readonly<Record<string, string>>;
   /** In the layout and under the names of the base file; a new head's under its own. */
@@ -31,7 +33,7 @@ export type DeltaFacts = Omit<Delta, 'tensors'>;
 
 /** Writes a delta; `tensors` are in the layout and under the names of the base file. */
 export async function writeDelta(path: string, facts: DeltaFacts, tensors: readonly TensorSource[]): Promise<void> {
-  const { base, imageSize, classes, preprocessing, drop, notes } = facts;
+  const { base, imageSize, classes, preprocessing, drop, metaParts, notes } = facts;
   await writeTensors(path, tensors, {
     format: FORMAT,
     base_sha256: base,
@@ -39,6 +41,7 @@ export async function writeDelta(path: string, facts: DeltaFacts, tensors: reado
     classes: JSON.stringify(classes),
     preprocessing: JSON.stringify(preprocessing),
     drop: JSON.stringify(drop),
+    ...(metaParts && { meta_parts: JSON.stringify(metaParts) }),
     notes: JSON.stringify(notes),
   });
 }
@@ -47,6 +50,7 @@ export async function writeDelta(path: string, facts: DeltaFacts, tensors: reado
 export async function readDelta(path: string): Promise<Delta> {
   const { metadata, tensors } = await readTensors(path);
   const { format, base_sha256: base, image_size: imageSize, classes, preprocessing, drop, notes } = metadata;
+  const metaParts = metadata.meta_parts;
   if (format !== FORMAT || !base || !imageSize || !classes || !preprocessing || !drop) {
     throw new DeltaError(`"${path}" is not a delta: expected format "${FORMAT}", found ${JSON.stringify(format)}`, {
       path,
@@ -59,6 +63,7 @@ export async function readDelta(path: string): Promise<Delta> {
       classes: JSON.parse(classes),
       preprocessing: JSON.parse(preprocessing),
       drop: JSON.parse(drop),
+      metaParts: metaParts === undefined ? null : JSON.parse(metaParts),
       notes: JSON.parse(notes ?? '{}'),
       tensors,
     };

@@ -2,7 +2,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { releaseGarbage } from '../garbage.ts';
 import { CpuEngine } from './cpu/cpu-engine.ts';
-import type { EngineInput, EngineModel, Update } from './engine.ts';
+import type { EngineInput, EngineModel, ForwardPass, Update } from './engine.ts';
 import { type EngineAnswer, type EngineCall, type EngineSetup, READY, type SharedInput } from './worker-engine.ts';
 import { describeError } from './worker-error.ts';
 
@@ -41,7 +41,11 @@ async function execute(engine: CpuEngine, { method, args }: EngineCall): Promise
     case 'features':
       return computeFeatures(engine, first as SharedInput, second as number | null);
     case 'forward':
-      return engine.forward(unshare(first as SharedInput));
+      return engine.forward(unshare(first as SharedInput), second as ForwardPass);
+    case 'backward':
+      return engine.backward(first as Float32Array, second as number);
+    case 'update':
+      return engine.update(first as Update);
     case 'gradients':
       return engine.gradients(unshare(first as SharedInput), second as Int32Array);
     case 'step':

@@ -56,6 +56,9 @@ export interface EngineMillis {
   readonly optimizer: number;
 }
 
+/** Kinds of forward passes (`Engine.forward`). */
+export type ForwardPass = 'inference' | 'training' | 'held';
+
 /** What every engine needs besides the plan. */
 export interface EngineModel {
   /** Values of every parameter the plan's suffix reads, by name. */
@@ -80,8 +83,20 @@ export interface Engine extends AsyncDisposable {
   write(buffer: string, values: Float32Array): Promise<void>;
   /** Features at the cut, for the cache; written to `into` if it is given, such as the room beside the images in their slot. */
   features(images: Uint8Array, count: number, into?: Float32Array): Promise<Float32Array>;
-  /** Logits, `count` rows. Nothing is changed. */
-  forward(input: EngineInput): Promise<Float32Array>;
+  /**
+   * Logits, `count` rows. With `inference` (default) nothing is changed. With `training` norms follow their statistics as in a
+   * step, running ones move, and what `backward` needs is kept; at most a micro-batch then. `held` is `training` with running
+   * statistics that stay where they are.
+   */
+  forward(input: EngineInput, mode?: ForwardPass): Promise<Float32Array>;
+  /**
+   * Adds to the gradients what follows from the gradient of the last training forward's logits, as many rows as that had. Only
+   * of a plan whose objective is `logits`.
+   * @param dLocal gradient of every image's local losses (TrainingGraph); default 0
+   */
+  backward(dLogits: Float32Array, dLocal?: number): Promise<void>;
+  /** One optimizer step along the gradients, which are zero afterwards. */
+  update(update: Update): Promise<void>;
   /** Mean gradients of a batch, left in the gradient buffers; nothing is updated but running statistics. */
   gradients(input: EngineInput, labels: Int32Array): Promise<StepResult>;
   /**

@@ -6,12 +6,22 @@ import './no-telemetry.ts';
 import { Worker } from 'node:worker_threads';
 import { ExecutionError } from '../errors.ts';
 import type { Plan } from '../plan/plan.ts';
-import type { Engine, EngineInput, EngineModel, EngineStatistics, StepResult, Update } from './engine.ts';
+import type { Engine, EngineInput, EngineModel, EngineStatistics, ForwardPass, StepResult, Update } from './engine.ts';
 import { type InputSlots, inputSlots, inputSlotsBytes } from './input-slots.ts';
 import { reviveError, type WorkerError } from './worker-error.ts';
 
 /** Methods of the engine that the worker answers. */
-export type EngineMethod = 'read' | 'write' | 'features' | 'forward' | 'gradients' | 'step' | 'statistics' | 'close';
+export type EngineMethod =
+  | 'read'
+  | 'write'
+  | 'features'
+  | 'forward'
+  | 'backward'
+  | 'update'
+  | 'gradients'
+  | 'step'
+  | 'statistics'
+  | 'close';
 
 export interface EngineCall {
   readonly id: number;
@@ -93,8 +103,16 @@ export class WorkerEngine implements Engine {
     return into;
   }
 
-  forward(input: EngineInput): Promise<Float32Array> {
-    return this.#call('forward', [this.#share(input)]);
+  forward(input: EngineInput, mode: ForwardPass = 'inference'): Promise<Float32Array> {
+    return this.#call('forward', [this.#share(input), mode]);
+  }
+
+  backward(dLogits: Float32Array, dLocal = 0): Promise<void> {
+    return this.#call('backward', [dLogits, dLocal]);
+  }
+
+  update(update: Update): Promise<void> {
+    return this.#call('update', [update]);
   }
 
   gradients(input: EngineInput, labels: Int32Array): Promise<StepResult> {

@@ -99,7 +99,7 @@ function headStart(nodes: readonly Node[]): number {
   return hasWeights || last < 0 ? at : last;
 }
 
-const joinOps: ReadonlySet<string> = new Set(['Add', 'Concat', 'ChannelShuffle', 'Mul']);
+const joinOps: ReadonlySet<string> = new Set(['Add', 'Concat', 'ChannelShuffle', 'Distance', 'Mul']);
 
 /** True if position `at` follows a convolution (and norm) without activation, and no norm or activation comes next. */
 function endsLinear(nodes: readonly Node[], at: number): boolean {

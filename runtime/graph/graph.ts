@@ -59,6 +59,16 @@ export interface Block {
   readonly output: string;
 }
 
+/**
+ * A loss that some nodes have besides what the output's loss asks of them: the mean over images of a tensor of one value. Its
+ * gradient reaches these nodes' parameters and no node outside.
+ */
+export interface LocalLoss {
+  readonly tensor: string;
+  /** Names of the nodes, in the graph's order; the last makes `tensor`. */
+  readonly nodes: readonly string[];
+}
+
 export interface Graph {
   readonly name: string;
   /** The image tensor. */
@@ -74,6 +84,8 @@ export interface Graph {
   readonly nodes: readonly Node[];
   /** Tensors the reader made up, such as a convolution's output before its bias; the file cannot be cut there. */
   readonly synthetic: ReadonlySet<string>;
+  /** In the order of their nodes; default none. */
+  readonly localLosses?: readonly LocalLoss[];
 }
 
 /** Number of elements of a shape. */

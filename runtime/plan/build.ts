@@ -1,4 +1,5 @@
 /** @file From a graph and decisions to a Plan: no search here, one set of decisions gives one plan. */
+import type { Objective } from '../autodiff/autodiff.ts';
 import { emptyStep, type TrainingGraph } from '../autodiff/training-graph.ts';
 import type { ErrorFacts } from '../errors.ts';
 import { elements, type Graph, shapeOf } from '../graph/graph.ts';
@@ -27,14 +28,28 @@ export interface Decisions {
   readonly baseBytes: number;
   /** The device's rates, for the predicted time; null: not known. */
   readonly rates: Rates | null;
+  /** Default `labels`. */
+  readonly objective?: Objective;
+  /** Runs of nodes whose insides are computed again, besides what the savings say. */
+  readonly computedAgain?: PrepareOptions['recompute'];
+  /** Bytes an adaptation method keeps outside of the arena; default 0. */
+  readonly adaptationBytes?: number;
 }
 
-export function prepareOptions({ scheme, savings, labelSmoothing, optimizer }: Decisions): PrepareOptions {
-  return { scheme, savings, labelSmoothing, optimizer };
+export function prepareOptions(decisions: Decisions): PrepareOptions {
+  const { scheme, savings, labelSmoothing, optimizer, objective, computedAgain } = decisions;
+  return {
+    scheme,
+    savings,
+    labelSmoothing,
+    optimizer,
+    ...(objective && { objective }),
+    ...(computedAgain && { recompute: computedAgain }),
+  };
 }
 
-export function sizeOptions({ batch, microBatch, baseBytes, model }: Decisions): SizeOptions {
-  return { batch, microBatch, baseBytes, fileBytes: model.fileBytes };
+export function sizeOptions({ batch, microBatch, baseBytes, model, adaptationBytes }: Decisions): SizeOptions {
+  return { batch, microBatch, baseBytes, fileBytes: model.fileBytes, ...(adaptationBytes && { adaptationBytes }) };
 }
 
 /** Builds the plan; `fits` says whether the process is predicted to stay inside the budget. */
@@ -53,6 +68,7 @@ export function buildPlan(graph: Graph, decisions: Decisions): Plan {
         category: storage.savedBy === null ? 'workspace' : 'saved',
         alive: [storage.from, storage.to],
         storage: storage.values[0] ?? name,
+        ...(storage.sliced && { sliced: true }),
       }),
     ),
   );
@@ -87,6 +103,7 @@ export function buildPlan(graph: Graph, decisions: Decisions): Plan {
       labels: training.labels,
       loss: training.loss,
       seed: training.seed,
+      local: training.local,
     },
     spans: pinned.spans,
     buffers: [...pinned.buffers, ...passing],

@@ -36,12 +36,12 @@ export interface Depth {
 /** Depths from most to fewest blocks. */
 export function depths(graph: Graph, wishes: Wishes): readonly Depth[] {
   const { scheme: name, blocks, save = 'auto', recompute = 'auto', batch, microBatch } = wishes;
-  const { derivative, train, freeze, norms, momentum } = wishes;
+  const { derivative, train, freeze, norms, momentum, reach } = wishes;
   // Named tensors stand for themselves; the head alone has no depth.
   const fixed = name === 'head' || name === 'full' || (train?.length ?? 0) > 0;
   const counts = fixed ? [0] : blocks === 'auto' ? range(countBlocks(graph)) : [blocks];
   // Statistics of a batch are those of the whole batch.
-  const whole = norms === 'batch' || norms === 'moving';
+  const whole = norms === 'batch' || norms === 'moving' || graph.nodes.some(({ op }) => op === 'BatchNorm');
   const sizes = microBatch === 'auto' ? (whole ? [batch] : halvings(batch)) : [Math.min(microBatch, batch)];
   const headOnly = (count: number): boolean => count === 0 && name !== 'full' && !train?.length;
   return counts.map((count) => ({
@@ -53,6 +53,7 @@ export function depths(graph: Graph, wishes: Wishes): readonly Depth[] {
       ...(freeze && { freeze }),
       ...(norms && { norms }),
       ...(momentum !== undefined && { momentum }),
+      ...(reach && { reach }),
     },
     // Nothing below the head trains: there is nothing to compute again.
     savings: candidateSavings(graph, save, headOnly(count) ? false : recompute),

@@ -3,7 +3,7 @@
  * holds nothing that only one engine understands.
  */
 
-import type { Pass, TrainingStep } from '../autodiff/training-graph.ts';
+import type { LocalSeed, Pass, TrainingStep } from '../autodiff/training-graph.ts';
 import type { SchemeOptions } from '../scheme/options.ts';
 import type { Savings } from './savings.ts';
 
@@ -29,6 +29,8 @@ export interface PlannedBuffer {
   readonly alive: readonly [number, number] | null;
   /** Buffers of one storage share memory on purpose (in-place steps). */
   readonly storage: string;
+  /** Holds the images of one slice (autodiff/slices.ts), not of the micro-batch. */
+  readonly sliced?: true;
 }
 
 /** A run of pinned buffers that the optimizer treats alike: parameters, gradients and states lie in the same order. */
@@ -79,6 +81,8 @@ export interface PlannedBytes {
   readonly base: number;
   /** What opening the prefix and moving parameters in takes beyond the peak of training; 0 if it stays below. */
   readonly loading: number;
+  /** What an adaptation method keeps besides: buffered frames, copies of the model; 0 in training. */
+  readonly adaptation: number;
   /** What writing the exported model at the end takes beyond the others; 0 if it stays below. */
   readonly export: number;
 }
@@ -122,9 +126,11 @@ export interface Plan {
   readonly values: {
     readonly cut: string;
     readonly logits: string;
-    readonly labels: string;
-    readonly loss: string;
+    /** Null where the plan has no loss (TrainingGraph). */
+    readonly labels: string | null;
+    readonly loss: string | null;
     readonly seed: string;
+    readonly local: readonly LocalSeed[];
   };
   readonly spans: readonly ParameterSpan[];
   readonly buffers: readonly PlannedBuffer[];

@@ -3,7 +3,7 @@
  * what a scheme alone decides, then the training graph.
  */
 import { kernelOf } from '../../kernels/index.ts';
-import { differentiate } from '../autodiff/autodiff.ts';
+import { differentiate, type Objective } from '../autodiff/autodiff.ts';
 import { findCut } from '../autodiff/cut.ts';
 import type { TrainingGraph } from '../autodiff/training-graph.ts';
 import type { Border } from '../graph/borders.ts';
@@ -46,6 +46,9 @@ export interface PrepareOptions {
   readonly savings: Savings;
   readonly labelSmoothing: number;
   readonly optimizer: OptimizerName;
+  readonly objective?: Objective;
+  /** Runs of nodes whose insides are computed again, each in the graph's order; default none. */
+  readonly recompute?: readonly (readonly string[])[];
 }
 
 /** The prefix takes one image at a time: measured, its rate is that of a batch and its peak a fraction. */
@@ -120,8 +123,9 @@ function compute(graph: Graph, options: PrepareOptions): Prepared {
   const training = differentiate({ ...scheme.graph, nodes }, new Set(scheme.trains.keys()), {
     labelSmoothing,
     kept: savings.tensors,
-    recompute: savings.recompute ? trained.map(({ block }) => block.nodes) : [],
+    recompute: savings.recompute ? trained.map(({ block }) => block.nodes) : (options.recompute ?? []),
     cut,
+    ...(options.objective && { objective: options.objective }),
   });
   const imageElements = elements(shapeOf(graph, graph.input));
   return {

@@ -28,7 +28,7 @@ export interface PlanRequest
  * @throws UsageError for a micro-batch below the batch with batch statistics, UnsupportedOpError
  */
 export function planTraining(graph: Graph, request: PlanRequest): Plan {
-  checkStatistics(request);
+  checkStatistics(graph, request);
   const all = depths(graph, request);
   const fitting = firstOf(request, all, (depth) => firstFit(graph, request, depth));
   if (fitting.found) return buildPlan(graph, fitting.found);
@@ -42,7 +42,7 @@ export function planTraining(graph: Graph, request: PlanRequest): Plan {
  * @throws UsageError for a micro-batch below the batch with batch statistics, UnsupportedOpError
  */
 export function requireCandidate(graph: Graph, request: PlanRequest): void {
-  checkStatistics(request);
+  checkStatistics(graph, request);
   const shallowFirst = depths(graph, request).toReversed();
   const { found, refusal } = firstOf(request, shallowFirst, (depth) => {
     const [savings] = depth.savings;
@@ -82,8 +82,15 @@ export function isNoCandidate(error: unknown): boolean {
   return error instanceof EdgeshiftError && (error.code === 'UNSUPPORTED_OP' || error.facts.nothingTrains === true);
 }
 
-function checkStatistics({ norms = 'stored', microBatch, batch }: PlanRequest): void {
-  if (norms === 'stored' || microBatch === 'auto' || microBatch >= batch) return;
+function checkStatistics(graph: Graph, { norms = 'stored', microBatch, batch }: PlanRequest): void {
+  if (microBatch === 'auto' || microBatch >= batch) return;
+  if (graph.nodes.some(({ op }) => op === 'BatchNorm')) {
+    throw new UsageError(
+      `meta networks need the whole batch at once: expected --micro-batch ${batch} or auto, found ${microBatch}\n` +
+        'Hint: a smaller --batch',
+    );
+  }
+  if (norms === 'stored') return;
   throw new UsageError(
     `--norms ${norms} needs the whole batch at once: expected --micro-batch ${batch} or auto, found ${microBatch}\n` +
       'Hint: a smaller --batch, or --norms stored, whose images are independent',

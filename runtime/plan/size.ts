@@ -1,5 +1,7 @@
 /** @file How large a candidate is: cheap bounds first, the exact layout last. */
+
 import { workspaceBytes } from '../../kernels/kernel.ts';
+import { SLICE_IMAGES } from '../autodiff/slices.ts';
 import { type Graph, shapeOf } from '../graph/graph.ts';
 import { dataBytes, exportBytes } from './accounting.ts';
 import { align, type Layout, layOut } from './layout.ts';
@@ -15,6 +17,8 @@ export interface SizeOptions {
   readonly baseBytes: number;
   /** Size of the ONNX file. */
   readonly fileBytes: number;
+  /** Default 0. */
+  readonly adaptationBytes?: number;
 }
 
 export interface Size {
@@ -25,8 +29,10 @@ export interface Size {
   readonly bytes: PlannedBytes;
 }
 
-export const storageBytes = ({ bytesPerImage, workspace }: Storage, microBatch: number): number =>
-  bytesPerImage * microBatch + workspaceBytes(workspace, microBatch);
+export function storageBytes({ bytesPerImage, workspace, sliced }: Storage, microBatch: number): number {
+  const images = sliced ? Math.min(SLICE_IMAGES, microBatch) : microBatch;
+  return bytesPerImage * images + workspaceBytes(workspace, images);
+}
 
 /** The exact size. */
 export function measure(graph: Graph, prepared: Prepared, options: SizeOptions): Size {
@@ -51,6 +57,7 @@ export function measure(graph: Graph, prepared: Prepared, options: SizeOptions):
     workspace: arenaBytes - Object.values(onArena).reduce((sum, part) => sum + part, 0) - savedBytes,
     prefixPeak: prepared.prefixRunBytes,
     base: outside(graph, prepared, options, largestScratch),
+    adaptation: options.adaptationBytes ?? 0,
   };
   const training = Object.values(parts).reduce((sum, part) => sum + part, 0);
   const { loading, exporting } = otherPhases(graph, prepared, options);
@@ -121,7 +128,11 @@ function leastWith(graph: Graph, prepared: PreparedScheme, options: SizeOptions,
   const { prefixWeightBytes, prefixRunBytes } = prepared;
   const { loading, exporting } = otherPhases(graph, prepared, options);
   return Math.max(
-    outside(graph, prepared, options) + arenaBytes + prefixWeightBytes + prefixRunBytes,
+    outside(graph, prepared, options) +
+      arenaBytes +
+      prefixWeightBytes +
+      prefixRunBytes +
+      (options.adaptationBytes ?? 0),
     loading,
     exporting,
   );

@@ -1,4 +1,4 @@
-/** @file Norms that follow the batches: in trained blocks each becomes a BatchNorm and, apart, its activation. */
+/** @file Norms that follow the batches: within reach of the scheme each becomes a BatchNorm and, apart, its activation. */
 import { type ActivationAttributes, hasActivation, noActivation } from '../../kernels/activation.ts';
 import type { AffineAttributes } from '../../kernels/affine.ts';
 import type { Block, Graph, Node } from '../graph/graph.ts';
@@ -7,7 +7,7 @@ import type { ParameterGroup, Scheme, SchemeOptions } from './options.ts';
 
 type Parts = Scheme['parts'];
 
-/** Rewrites the norms of the blocks where something trains, and adds their running statistics to what changes. */
+/** Rewrites the norms within reach, and adds their running statistics to what changes. */
 export function withStatistics(
   graph: Graph,
   parts: Parts,
@@ -17,7 +17,8 @@ export function withStatistics(
   const { norms: statistics } = options;
   if (statistics === 'stored') return { graph, parts, trains };
   const frozen = options.freeze.length > 0 ? matcher(graph, options.freeze, '--freeze') : () => false;
-  const touched = new Set(parts.filter((part) => part.trains.length > 0).flatMap(({ block }) => block.nodes));
+  const reached = parts.filter((part) => options.reach === 'all' || part.trains.length > 0);
+  const touched = new Set(reached.flatMap(({ block }) => block.nodes));
   const readers = new Map<string, number>();
   for (const { parameters } of graph.nodes) {
     for (const name of Object.values(parameters)) readers.set(name, (readers.get(name) ?? 0) + 1);

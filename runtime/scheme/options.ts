@@ -16,6 +16,10 @@ export interface SchemeOptions {
   readonly norms?: NormStatistics;
   /** Weight of a batch in the running statistics, above 0 up to 1; default 0.1, PyTorch's. */
   readonly momentum?: number;
+  /** Whose norms take `norms`: those of blocks where something trains, or all; default `trained`. */
+  readonly reach?: 'trained' | 'all';
+  /** Whether the head trains along; default true. Without it nothing may be left to train, and a plan only predicts. */
+  readonly head?: boolean;
 }
 
 /** Learning-rate groups; `statistics` follow the batches and have no gradient. */

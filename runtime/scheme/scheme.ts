@@ -36,6 +36,8 @@ export function applyScheme(graph: Graph, options: SchemeOptions): Scheme {
     freeze: [],
     norms: 'stored',
     momentum: 0.1,
+    reach: 'trained',
+    head: true,
     ...options,
     blocks: top,
   } as const;
@@ -59,12 +61,30 @@ export function applyScheme(graph: Graph, options: SchemeOptions): Scheme {
     return { block, trains: names };
   });
   keepPrefixFrozen(graph, trains, parts);
-  if (trains.size === 0) {
+  addRunning(graph, trains, parts, full.freeze);
+  if (trains.size === 0 && full.head) {
     throw new UsageError(`nothing of "${graph.name}" trains with these --train and --freeze patterns`, {
       nothingTrains: true,
     });
   }
   return { ...full, ...withStatistics(graph, parts, trains, full) };
+}
+
+/** Running statistics of norms that follow the batches in the graph as it is given. */
+function addRunning(
+  graph: Graph,
+  trains: Map<string, ParameterGroup>,
+  parts: readonly MutablePart[],
+  freeze: readonly string[],
+): void {
+  const frozen = freeze.length > 0 ? matcher(graph, freeze, '--freeze') : () => false;
+  for (const node of graph.nodes) {
+    const running = (kernelOf(node)?.running ?? []).flatMap((role) => node.parameters[role] ?? []);
+    const moving = running.filter((name) => !frozen(name));
+    for (const name of moving) trains.set(name, 'statistics');
+    const part = parts.find(({ block }) => block.nodes.includes(node.name));
+    if (part) part.trains = [...part.trains, ...moving];
+  }
 }
 
 interface MutablePart {
@@ -118,7 +138,7 @@ function chooser(graph: Graph, options: Required<SchemeOptions>): Chooser {
   return (block, active, node, role, parameter) => {
     if (!(kernelOf(node)?.trainable ?? []).includes(role) || frozen(parameter)) return false;
     if (wanted) return wanted(parameter) || isNewHead(parameter);
-    if (block.role === 'head') return true;
+    if (block.role === 'head') return options.head;
     return active && isTrained(options.name, node, role, internal.has(node.name), hasNorms);
   };
 }
@@ -142,9 +162,11 @@ function isTrained(scheme: SchemeName, node: Node, role: string, internal: boole
   }
 }
 
-const isAffine = ({ op }: Node): boolean => op === 'Affine' || op === 'LayerNorm';
+const isAffine = ({ op }: Node): boolean => op === 'Affine' || op === 'BatchNorm' || op === 'LayerNorm';
 const isNorm = ({ op, parameters }: Node): boolean =>
-  op === 'LayerNorm' || (op === 'Affine' && parameters.mean !== undefined && parameters.variance !== undefined);
+  op === 'BatchNorm' ||
+  op === 'LayerNorm' ||
+  (op === 'Affine' && parameters.mean !== undefined && parameters.variance !== undefined);
 
 /** True if an activation follows at once, inside the same pass or as the only reader. */
 function isActivated(graph: Graph, node: Node): boolean {

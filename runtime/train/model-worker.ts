@@ -14,15 +14,18 @@ import { processBaseBytes } from '../plan/accounting.ts';
 import { buildPlan } from '../plan/build.ts';
 import type { Plan } from '../plan/plan.ts';
 import { type PlanRequest, planTraining, requireCandidate, requireFit } from '../plan/search.ts';
+import { META } from '../scheme/meta-networks.ts';
 import type { CheckTask, ModelTask, PreparedModel, PrepareTask } from './model-thread.ts';
 import { openForTraining, planParameters, trainedNames } from './prepare.ts';
 
 async function prepare({ config, classes, plan: saved }: PrepareTask): Promise<PreparedModel> {
-  const { model, graph, request, drop } = await openForTraining(config, classes.length);
+  const { model, graph, request, drop, metaParts } = await openForTraining(config, classes.length);
   const plan = saved ? replay(graph, saved, request) : planTraining(graph, request);
   requireFit(graph, request, plan);
   const preprocessing = config.preprocessing ?? model.preprocessing;
   const learnt = trainedNames(graph, plan).flatMap((name) => {
+    // Beside meta networks the network's own statistics are those of the last batch: nothing that was learnt.
+    if (metaParts && !name.startsWith(META)) return [];
     const parameter = graph.parameters.get(name);
     return parameter ? [{ name, origin: parameter.origin }] : [];
   });
@@ -36,7 +39,7 @@ async function prepare({ config, classes, plan: saved }: PrepareTask): Promise<P
       products: productModels(),
       preprocessing,
     },
-    delta: { base: model.file.sha256, imageSize: model.imageSize, classes, preprocessing, drop },
+    delta: { base: model.file.sha256, imageSize: model.imageSize, classes, preprocessing, drop, metaParts },
   };
 }
 

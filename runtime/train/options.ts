@@ -5,6 +5,7 @@ import type { Preprocessing } from '../engine/engine.ts';
 import { UsageError } from '../errors.ts';
 import type { OptimizerName } from '../plan/plan.ts';
 import type { SaveName } from '../plan/savings.ts';
+import type { Parts } from '../scheme/meta-networks.ts';
 import type { NormStatistics, SchemeName } from '../scheme/names.ts';
 import { parseAugment } from './data/augment.ts';
 import type { Fit } from './data/decode.ts';
@@ -68,6 +69,8 @@ export interface TrainConfig {
   readonly drop: readonly string[] | null;
   /** `auto` replaces the head if the number of classes differs or layers are dropped. */
   readonly head: 'auto' | 'new' | 'keep';
+  /** Meta networks that train in place of everything else, by their parts (scheme/meta-networks.ts); null: none. */
+  readonly metaParts: Parts | null;
   /** Any file that is no image ends the run. */
   readonly strict: boolean;
   /** Training and test images to take at most; null: all. */
@@ -125,6 +128,7 @@ export const defaults: Omit<TrainConfig, 'model' | 'data' | 'run'> = {
   preprocessing: null,
   drop: null,
   head: 'auto',
+  metaParts: null,
   strict: false,
   limit: null,
   testLimit: null,

@@ -6,6 +6,7 @@ import { elements, type Graph, shapeOf } from '../graph/graph.ts';
 import { replaceHead } from '../graph/head.ts';
 import type { BufferCategory, Plan } from '../plan/plan.ts';
 import { type PlanRequest, planTraining } from '../plan/search.ts';
+import { findParts, metaTensors, withMetaNetworks } from '../scheme/meta-networks.ts';
 import type { TrainConfig } from './options.ts';
 
 /** What planning depends on; a training config holds all of it. */
@@ -32,6 +33,7 @@ export type PlanConfig = Pick<
   | 'imageSize'
   | 'drop'
   | 'head'
+  | 'metaParts'
 >;
 
 /** A model that could be planned. */
@@ -41,6 +43,8 @@ export interface Opened {
   readonly graph: Graph;
   /** Layers dropped for a new head; null if the model keeps its own. */
   readonly drop: readonly string[] | null;
+  /** Blocks of each part that has a meta network; null if the model gets none. */
+  readonly metaParts: readonly number[] | null;
   readonly request: PlanRequest;
 }
 
@@ -69,7 +73,12 @@ export async function openForTraining(config: PlanConfig, classes: number | null
   const wanted = classes ?? own;
   const layers = config.drop ?? model.dropLayers;
   const replace = config.head === 'new' || (config.head === 'auto' && (wanted !== own || config.drop !== null));
-  const graph = replace ? replaceHead(model.graph, { classes: wanted, drop: layers, seed: config.seed }) : model.graph;
+  const headed = replace ? replaceHead(model.graph, { classes: wanted, drop: layers, seed: config.seed }) : model.graph;
+  const metaParts =
+    config.metaParts === null ? null : findParts(headed, config.metaParts).map(({ blocks }) => blocks.length);
+  const graph = metaParts
+    ? withMetaNetworks(headed, { parts: metaParts, seed: config.seed, regularised: false })
+    : headed;
   const profile = await loadProfile(config.device);
   const request: PlanRequest = {
     model: {
@@ -83,10 +92,12 @@ export async function openForTraining(config: PlanConfig, classes: number | null
     scheme: config.scheme,
     blocks: config.blocks,
     derivative: config.derivative,
-    train: config.train,
+    train: metaParts ? metaTensors : config.train,
     freeze: config.freeze,
     norms: config.norms,
     momentum: config.normMomentum,
+    // Meta networks learn beside a frozen network whose norms are as they will be when it adapts.
+    ...(metaParts && { reach: 'all' as const }),
     save: config.save,
     recompute: config.recompute,
     batch: config.batch,
@@ -96,7 +107,7 @@ export async function openForTraining(config: PlanConfig, classes: number | null
     optimizer: config.optimizer,
     labelSmoothing: config.labelSmoothing,
   };
-  return { model, graph, drop: replace ? layers : null, request };
+  return { model, graph, drop: replace ? layers : null, metaParts, request };
 }
 
 /** Values of every parameter that a plan's steps read. */

@@ -60,6 +60,16 @@ for (const [op, inputs, parameters, attributes, message] of [
     {},
     /^Add "n": expected two tensors of shape \[2,2,3\] but got \[2,2,4\]$/,
   ],
+  [
+    'Distance',
+    [
+      [2, 2, 3],
+      [2, 3, 3],
+    ],
+    {},
+    {},
+    /^Distance "n": expected two tensors of shape \[2,2,3\] but got \[2,3,3\]$/,
+  ],
   ['Affine', [[2, 2, 3]], { shift: [4] }, {}, /^Affine "n": expected shift \[3\] but got \[4\]$/],
   ['Gemm', [[5]], { weight: [2, 4] }, {}, /^Gemm "n": expected a vector of 4 features .* but got \[5\]$/],
   ['SoftmaxCrossEntropy', [[1, 1, 5], [1]], {}, {}, /expected logits \[C\] and one label but got \[1,1,5\] and \[1\]$/],

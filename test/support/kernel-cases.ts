@@ -55,7 +55,7 @@ export function drawCase(kernel: Kernel, sample: KernelSample, seed: number, cha
       return normals(random, [batch, ...shape], 'high' in attributes ? 3 : 0, deviation(attributes));
     });
     const wants: Wants = {
-      inputs: sample.inputs.map((_, index) => !isLabel(kernel, index)),
+      inputs: sample.inputs.map((_, index) => !isLabel(kernel, index) && !kernel.constants?.includes(index)),
       parameters: new Set(roles.filter((role) => kernel.trainable.includes(role))),
     };
     const drawn = { kernel, rule: kernel.backward, node, shapes, batch, inputs, parameters, wants };
@@ -84,12 +84,18 @@ function deviation(attributes: Attributes): number {
 
 function nearestKink(drawn: KernelCase): number {
   if (drawn.kernel.op === 'Activation') return nearestBend(drawn);
+  if (drawn.kernel.op === 'Distance') return nearestTie(drawn);
   const { low, high } = drawn.node.attributes as ActivationAttributes;
   if (!('low' in drawn.node.attributes) || !hasActivation({ low, high, derivative: 'exact' })) return Infinity;
   const linear = { ...drawn, node: { ...drawn.node, attributes: { ...drawn.node.attributes, low: null, high: null } } };
   const kinks = [low, high].filter((kink) => kink !== null);
   const distances = [...runForward(linear, []).output].flatMap((a) => kinks.map((kink) => Math.abs(a - kink)));
   return Math.min(...distances);
+}
+
+/** The least difference between two inputs, whose absolute value bends at zero. */
+function nearestTie({ inputs: [a = new Float64Array(), b] }: KernelCase): number {
+  return Math.min(...a.map((value, i) => Math.abs(value - (b?.[i] ?? Number.NaN))));
 }
 
 /** Distance of the inputs from where an activation's derivative jumps. */

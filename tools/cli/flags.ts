@@ -14,7 +14,7 @@ export function addModelOptions(command: Command): Command {
 export function addDataOptions(command: Command): Command {
   return command
     .option('--data <folder>', 'images as folder/class/*.jpg, or a folder of idx files')
-    .option('--fit <how>', 'how images become square: fill, cover or contain', 'fill')
+    .option('--fit <how>', 'how images become square: fill, cover, contain or pad (unscaled)', 'fill')
     .option('--strict', 'fail on files that are no images instead of skipping them')
     .option('--limit <n>', 'images to take at most');
 }
@@ -72,6 +72,90 @@ export function addTrainOptions(command: Command): Command {
     .option('--no-export', 'write the delta only');
 }
 
+/** Options of training that make sense for meta networks. */
+export function addWarmupOptions(command: Command): Command {
+  return command
+    .option('--run <folder>', 'run folder (default: runs/<time>)')
+    .option('--resume', 'continue the run in --run exactly where its last checkpoint stands')
+    .option('--parts <k>', 'parts that get a meta network, the blocks of each such as 3,3,6,6, or auto (default)')
+    .option('--test <folder>', "held-out images (default: the data's own, or the validation split)")
+    .option('--test-limit <n>', 'test images to take at most')
+    .option('--validation <share>', 'share of the images set aside')
+    .option('--epochs <n>', 'passes over the images (default: 10)')
+    .option('--max-steps <n>', 'stop after this many steps')
+    .option('--lr <rate>', 'learning rate (default: 0.05)')
+    .option('--momentum <m>', "SGD's momentum")
+    .option('--optimizer <name>', 'sgd, adam or adamw (default: sgd)')
+    .option('--weight-decay <d>', 'not applied to norms')
+    .option('--schedule <name>', 'cosine or constant')
+    .option('--warmup <steps>', 'steps of linear warm-up of the rate')
+    .option('--patience <epochs>', 'stop after this many epochs without a better validation accuracy')
+    .option('--augment <list>', 'such as flip,shift:6,crop:0.8,colour:0.2, or none (default: colour:0.4)')
+    .option('--batch <n>', 'images a step (default: 64)')
+    .option('--device <name>', 'device profile: a name, a path, or this-machine')
+    .option('--budget <size>', "memory cap of the whole process, such as 256MiB (default: the device's)")
+    .option('--threads <n>', 'threads')
+    .option('--seed <n>', 'seed of everything random')
+    .option('--checkpoint-steps <n>', 'steps between checkpoints')
+    .option('--cache <how>', 'how features of the frozen part are kept on disk: exact, 8bit or off (default: exact)')
+    .option('--no-cache', 'do not keep them')
+    .option('--no-export', 'write the delta only');
+}
+
+export function addAdaptOptions(command: Command): Command {
+  return command
+    .option('--source <what>', 'frames: a folder of images, - for standard input, or http[://address:port]')
+    .option('--watch <folder>', 'frames: images that appear in a folder')
+    .option('--source-command <command>', 'frames: what a command writes to its standard output, such as ffmpeg')
+    .option('--format <how>', 'of standard input or a command: auto, images, multipart or raw (default: auto)')
+    .option('--size <w>x<h>', 'raw RGB frames of this size')
+    .option('--restarts <n>', 'times that a command which failed is started again', '10')
+    .option('--loops <n>', 'times that a folder is read', '1')
+    .option('--token <text>', 'asked of HTTP clients (default: EDGESHIFT_TOKEN of the environment)')
+    .option('--fit <how>', 'how frames become square: fill, cover, contain or pad (unscaled)', 'fill')
+    .option('--method <name>', 'what adapts: edgeshift, none, bn-batch, tent ... (default: edgeshift)')
+    .option('--method-options <list>', "the method's numbers, such as learningRate=0.001,memory=32")
+    .option('--no-guard <list>', 'guards to switch off: filter, skew, drift, memory, collapse, no-harm')
+    .option('--delta <file>', 'delta of a training or a warm-up to start from')
+    .option('--batch <n>', 'frames of a call at most (default: 16)')
+    .option('--background', 'predict beside the adaptation, on a small copy of the model (default for live sources)')
+    .option('--no-background', 'predict and adapt in turn')
+    .option('--device <name>', 'device profile: a name, a path, or this-machine')
+    .option('--budget <size>', "memory cap of the whole process, such as 256MiB (default: the device's)")
+    .option('--threads <n>', 'threads')
+    .option('--policy <what>', 'when frames come too fast: drop-oldest, skip-adaptation or block')
+    .option('--queue <n>', 'frames that wait at most (default: 64, or two batches)')
+    .option('--deadline <ms>', 'how long a frame may wait for others of its batch')
+    .option('--probabilities', 'say the probability of each class')
+    .option('--labels <file>', 'JSON lines {"frame" or "name", "class"} that are appended while the stream runs')
+    .option('--keep-labels <n>', 'frames that are kept for their labels', '256')
+    .option('--run <folder>', 'where the state is saved')
+    .option('--resume', 'continue the run in --run where its last snapshot stands')
+    .option('--snapshot-frames <n>', 'frames from snapshot to snapshot', '5000')
+    .option('--snapshot-seconds <s>', 'seconds from snapshot to snapshot', '300')
+    .option('--export <file>', 'ONNX file to write at the end, and at SIGUSR1')
+    .option('--export-delta <file>', 'delta to write at the end, and at SIGUSR1')
+    .option('--plan', 'say what it costs, and stop')
+    .option('--seed <n>', 'seed of everything random');
+}
+
+export function addStreamOptions(command: Command): Command {
+  return command
+    .option('--stream <protocols>', 'adapt to streams of corrupted images: continual, reset, gradual ..., or all')
+    .option('--methods <list>', 'with --stream: what adapts', 'none,bn-batch,tent,edgeshift')
+    .option('--method-options <list>', "with --stream: 'tent:learningRate=0.001;edgeshift:gain=20'")
+    .option('--corruption <list>', 'with --stream: all (the 15 of CIFAR-C), extra (4 more), or names', 'all')
+    .option('--severity <n>', 'with --stream: 1 to 5', '5')
+    .option('--concentration <delta>', 'with --stream correlated: of the Dirichlet distribution', '0.1')
+    .option('--source-data <folder>', 'with --stream: images of the source, for methods that take some')
+    .option('--source-limit <n>', 'with --stream: images of the source at most', '2000')
+    .option('--device <name>', 'with --stream: device profile')
+    .option('--budget <size>', 'with --stream: memory cap of each method')
+    .option('--seed <n>', 'with --stream: seed of everything random', '1')
+    .option('--out <file>', 'with --stream: JSON file of the results')
+    .option('--plot <file>', 'with --stream: SVG of the error over time, one for each protocol');
+}
+
 /** Value of a numeric option; undefined if it was not given. @throws UsageError */
 export function numberFlag(flags: Flags, key: string): number | undefined {
   const text = flags[key];
@@ -93,6 +177,13 @@ export function choiceFlag<T extends string>(flags: Flags, key: string, choices:
   const found = choices.find((choice) => choice === value);
   if (found !== undefined) return found;
   throw new UsageError(`${optionName(key)} must be one of ${choices.join(', ')}: ${JSON.stringify(value)}`);
+}
+
+/** A whole number from `least`. @throws UsageError */
+export function countFlag(flags: Flags, key: string, least: number): number | undefined {
+  const value = numberFlag(flags, key);
+  if (value === undefined || (Number.isSafeInteger(value) && value >= least)) return value;
+  throw new UsageError(`${optionName(key)} must be a whole number from ${least}: ${value}`);
 }
 
 export function textFlag(flags: Flags, key: string): string | undefined {

@@ -5,7 +5,16 @@
  * The first line keeps memory small: one malloc heap that gives freed pages back at once, and a small young generation.
  */
 import { Command } from 'commander';
-import { addDataOptions, addModelOptions, addPlanOptions, addTrainOptions, type Flags } from './flags.ts';
+import {
+  addAdaptOptions,
+  addDataOptions,
+  addModelOptions,
+  addPlanOptions,
+  addStreamOptions,
+  addTrainOptions,
+  addWarmupOptions,
+  type Flags,
+} from './flags.ts';
 import { reportError } from './report-error.ts';
 
 /** Runs one command and turns what it throws into a message and an exit code: 1 failed, 2 usage, 3 does not fit. */
@@ -52,15 +61,35 @@ addTrainOptions(
   .option('--json', 'print one JSON line at the end')
   .action(action(() => import('./commands/train.ts')));
 
-addDataOptions(
-  addModelOptions(program.command('evaluate <model>').description('measure accuracy on a folder of images')),
+addWarmupOptions(
+  addDataOptions(
+    addModelOptions(
+      program.command('warmup [model]').description("train EcoTTA's meta networks on labelled images of the source"),
+    ),
+  ),
 )
-  .option('--delta <file>', 'apply a delta to the model first')
+  .option('--json', 'print one JSON line at the end')
+  .action(action(() => import('./commands/warmup.ts')));
+
+addAdaptOptions(
+  addModelOptions(program.command('adapt <model>').description('predict a stream of frames and adapt the model to it')),
+)
+  .option('--json', 'print the plan, or the final counts, as JSON')
+  .action(action(() => import('./commands/adapt.ts')));
+
+addStreamOptions(
+  addDataOptions(
+    addModelOptions(
+      program.command('evaluate <model>').description('measure accuracy on a folder of images, or while it adapts'),
+    ),
+  ),
+)
+  .option('--delta <file>', 'apply a delta to the model first; with --stream also of some methods: ecotta=<file>,...')
   .option('--engine <name>', 'onnxruntime (bare session) or edgeshift', 'onnxruntime')
   .option('--scheme <name>', 'with --engine edgeshift: what runs on the arena', 'head')
   .option('--blocks <k>', 'with --engine edgeshift: blocks on the arena', '0')
   .option('--threads <n>', 'threads', '2')
-  .option('--batch <n>', 'images at a time', '8')
+  .option('--batch <n>', 'images at a time (default: 8; with --stream 64)')
   .option('--json', 'print JSON')
   .action(action(() => import('./commands/evaluate.ts')));
 
@@ -86,5 +115,18 @@ program
   .option('--image-size <px>', 'side of the images')
   .option('--json', 'print JSON')
   .action(action(() => import('./commands/convert.ts')));
+
+addDataOptions(
+  program.command('corrupt').description('write copies of images as noise, blur, weather and files would leave them'),
+)
+  .option('--out <folder>', 'folder to write <corruption>/<severity>/<class>/<image>.png to')
+  .option('--corruption <list>', 'all (the 15 of CIFAR-C), extra (4 more), or names separated by commas', 'all')
+  .option('--severity <list>', '1 to 5, or several such as 1,3,5', '5')
+  .option('--split <part>', 'train or test: of idx files (default: test), or the subfolder of that name')
+  .option('--image-size <px>', "side of the images (default: the images' own)")
+  .option('--seed <n>', 'seed of everything random', '1')
+  .option('--force', 'write into a folder that is not empty; sets of the same name are replaced')
+  .option('--json', 'print JSON')
+  .action(action(() => import('./commands/corrupt.ts')));
 
 await program.parseAsync();

@@ -5,6 +5,7 @@ import { parseBytes } from '../../runtime/plan/bytes-text.ts';
 import { optimizerNames } from '../../runtime/plan/plan.ts';
 import { saveNames } from '../../runtime/plan/savings.ts';
 import { normStatistics, schemeNames } from '../../runtime/scheme/names.ts';
+import { fits } from '../../runtime/train/data/decode.ts';
 import { defaults, type TrainOptions } from '../../runtime/train/options.ts';
 import { scheduleNames } from '../../runtime/train/schedule.ts';
 import { choiceFlag, type Flags, given, listFlag, numberFlag, numberOrAuto, textFlag } from './flags.ts';
@@ -75,7 +76,7 @@ export function trainOptions(model: string | undefined, flags: Flags, run: strin
       maxSteps: numberFlag(flags, 'maxSteps'),
       patience: numberFlag(flags, 'patience'),
       augment: textFlag(flags, 'augment'),
-      fit: choiceFlag(flags, 'fit', ['fill', 'cover', 'contain'] as const),
+      fit: choiceFlag(flags, 'fit', fits),
       strict: flags.strict === true,
       limit: numberFlag(flags, 'limit'),
       testLimit: numberFlag(flags, 'testLimit'),

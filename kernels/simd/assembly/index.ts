@@ -13,6 +13,7 @@ export { batchNormInput, batchNormSums, columnMoments } from './batch-norm';
 export { copyColumns, gateGradient, multiply, multiplyGate, shuffleChannels } from './channels';
 export { depthwiseForward, depthwiseInputGradient } from './depthwise';
 export { depthwiseWeightGradient } from './depthwise-weight';
+export { distanceBackward, distanceForward } from './distance';
 export {
   add, countNonFinite, fill, globalAveragePoolBackward, globalAveragePoolForward, scaleInPlace,
 } from './elementwise';

@@ -29,17 +29,21 @@ export class Arena {
     return buffer;
   }
 
-  /** Offset of a buffer that is about to be used for `images` images (pinned buffers and scratch: whole). */
-  use(name: string, images: number): number {
-    const { offset, bytes, bytesPerImage } = this.buffer(name);
-    const used = bytesPerImage > 0 ? bytesPerImage * images : bytes;
+  /**
+   * Offset of a buffer that is about to be used for `images` images from number `from` on (pinned buffers and scratch: whole); the
+   * first image of a sliced buffer is that one.
+   */
+  use(name: string, images: number, from = 0): number {
+    const { offset, bytes, bytesPerImage, sliced } = this.buffer(name);
+    const skipped = sliced ? 0 : from * bytesPerImage;
+    const used = bytesPerImage > 0 ? skipped + bytesPerImage * images : bytes;
     if (used > bytes) {
       throw new ExecutionError(`buffer "${name}" holds ${bytes} bytes, ${used} are needed for ${images} images`, {
         name,
       });
     }
     this.#highWater = Math.max(this.#highWater, offset + used);
-    return offset;
+    return offset + skipped;
   }
 
   floats(offset: number, count: number): Float32Array {

@@ -6,12 +6,13 @@
 import type { OpName } from '../../../kernels/index.ts';
 import type { ForwardMode } from '../../../kernels/kernel.ts';
 import { loadSimd } from '../../../kernels/simd/simd.ts';
+import { SLICE_IMAGES, sliceRuns } from '../../autodiff/slices.ts';
 import { ExecutionError } from '../../errors.ts';
 import { freeNow } from '../../garbage.ts';
 import { elements } from '../../graph/graph.ts';
 import { PIXELS } from '../../plan/lifetimes.ts';
 import { optimizerStates, type Plan, type PlannedStep } from '../../plan/plan.ts';
-import type { Engine, EngineInput, EngineModel, EngineStatistics, StepResult, Update } from '../engine.ts';
+import type { Engine, EngineInput, EngineModel, EngineStatistics, ForwardPass, StepResult, Update } from '../engine.ts';
 import { countCorrect, notFinite } from '../outcome.ts';
 import { Arena } from './arena.ts';
 import { MatrixProducts } from './matrix-products.ts';
@@ -32,6 +33,10 @@ export class CpuEngine implements Engine {
   readonly #statistics: readonly string[];
   /** Whether all gradients are zero. */
   #cleared = true;
+  /** Images of the last forward pass in training mode; 0 once its memory has been used again. */
+  #kept = 0;
+  /** Steps that run together for a few images at a time. */
+  readonly #sliceRuns: ReturnType<typeof sliceRuns>;
   /** As in EngineMillis. */
   readonly #stepMillis: Float64Array;
   #prefixMillis = 0;
@@ -44,6 +49,7 @@ export class CpuEngine implements Engine {
     this.#threads = threads;
     this.#statistics = plan.buffers.flatMap(({ name, category }) => (category === 'statistics' ? [name] : []));
     this.#featureElements = machine.arena.buffer(plan.values.cut).bytesPerImage / 4;
+    this.#sliceRuns = sliceRuns(plan.steps);
     this.#stepMillis = new Float64Array(plan.steps.length);
   }
 
@@ -89,20 +95,53 @@ export class CpuEngine implements Engine {
     return features;
   }
 
-  async forward(input: EngineInput): Promise<Float32Array> {
+  async forward(input: EngineInput, mode: ForwardPass = 'inference'): Promise<Float32Array> {
     const { microBatch, values, classes } = this.plan;
+    const training = mode !== 'inference';
+    if (training && input.count > microBatch) {
+      throw new ExecutionError(`expected at most ${microBatch} images, a micro-batch, but got ${input.count}`);
+    }
+    const unread = new Set([values.loss, ...(training ? [] : values.local.map(({ loss }) => loss))]);
+    const wanted = (step: PlannedStep): boolean =>
+      (step.pass === 'forward' || (training && step.pass === 'compress')) && !unread.has(step.output);
     const logits = new Float32Array(input.count * classes);
     for (const [from, n] of parts(input.count, microBatch)) {
       await this.#enter(input, from, n);
-      await this.#run((step) => step.pass === 'forward' && step.output !== values.loss, n, 'inference');
+      await this.#run(wanted, n, mode === 'held' ? 'again' : mode);
       logits.set(this.#machine.arena.view(values.logits, n), from * classes);
     }
+    this.#kept = training ? input.count : 0;
     return logits;
+  }
+
+  async backward(dLogits: Float32Array, dLocal = 0): Promise<void> {
+    const { values, classes } = this.plan;
+    const n = this.#kept;
+    if (values.loss !== null) throw new ExecutionError('the plan has a loss of its own: use gradients()');
+    if (n === 0) throw new ExecutionError('backward() follows a forward pass in training mode');
+    if (dLogits.length !== n * classes) {
+      throw new ExecutionError(`expected ${n * classes} gradients of logits but got ${dLogits.length}`);
+    }
+    this.#kept = 0;
+    this.#cleared = false;
+    // Nothing trains where the steps end here, and the gradient has no place.
+    if (!this.plan.buffers.some(({ name }) => name === values.seed)) return;
+    this.#machine.arena.view(values.seed, n).set(dLogits);
+    for (const { seed } of values.local) this.#machine.arena.view(seed, n).fill(dLocal);
+    await this.#run((step) => !isForward(step) && step.pass !== 'prefix', n, 'again');
+  }
+
+  async update(update: Update): Promise<void> {
+    this.#optimizerMillis += timed(() => this.#update(update));
+    this.#cleared = true;
   }
 
   async gradients(input: EngineInput, labels: Int32Array): Promise<StepResult> {
     const { plan } = this;
     const { arena, simd } = this.#machine;
+    const { labels: labelsName, loss: lossName, seed } = plan.values;
+    if (labelsName === null || lossName === null) throw new ExecutionError('the plan has no loss: use backward()');
+    this.#kept = 0;
     this.#optimizerMillis += timed(() => {
       // An update leaves them zero.
       if (!this.#cleared) for (const { gradients, bytes } of plan.spans) simd.fill(gradients, bytes);
@@ -115,10 +154,10 @@ export class CpuEngine implements Engine {
       const started = performance.now();
       await this.#enter(input, from, n);
       const entered = performance.now();
-      arena.view(plan.values.labels, n).set(labels.subarray(from, from + n));
-      arena.view(plan.values.seed, n).fill(1 / input.count);
+      arena.view(labelsName, n).set(labels.subarray(from, from + n));
+      arena.view(seed, n).fill(1 / input.count);
       await this.#run(isForward, n, 'training');
-      for (const value of arena.view(plan.values.loss, n)) loss += value / input.count;
+      for (const value of arena.view(lossName, n)) loss += value / input.count;
       correct += countCorrect(arena.view(plan.values.logits, n), labels.subarray(from, from + n));
       if (!Number.isFinite(loss)) {
         for (const [i, name] of this.#statistics.entries()) arena.view(name, 1).set(before[i] ?? []);
@@ -166,16 +205,24 @@ export class CpuEngine implements Engine {
   }
 
   async #run(wanted: (step: PlannedStep) => boolean, n: number, mode: ForwardMode): Promise<void> {
-    for (const [index, step] of this.plan.steps.entries()) {
-      if (!wanted(step)) continue;
-      const started = performance.now();
-      await this.#execute(step, n, mode);
-      this.#stepMillis[index] = (this.#stepMillis[index] ?? 0) + performance.now() - started;
+    const { steps } = this.plan;
+    for (let index = 0; index < steps.length; index++) {
+      const run = this.#sliceRuns.find(([first]) => first === index);
+      const last = run ? run[1] : index;
+      for (const [from, images] of parts(n, run ? SLICE_IMAGES : n)) {
+        for (const [offset, step] of steps.slice(index, last + 1).entries()) {
+          if (!wanted(step)) continue;
+          const started = performance.now();
+          await this.#execute(step, images, mode, from);
+          this.#stepMillis[index + offset] = (this.#stepMillis[index + offset] ?? 0) + performance.now() - started;
+        }
+      }
+      index = last;
     }
   }
 
-  async #execute(step: PlannedStep, n: number, mode: ForwardMode): Promise<void> {
-    const operands = bind(step, n, mode, this.#machine.arena);
+  async #execute(step: PlannedStep, n: number, mode: ForwardMode, from: number): Promise<void> {
+    const operands = bind(step, n, mode, this.#machine.arena, from);
     const { simd } = this.#machine;
     try {
       if (step.pass === 'accumulate') {

@@ -35,8 +35,9 @@ export interface CpuOp {
   backward(operands: Operands, machine: Machine): void | Promise<void>;
 }
 
-export function bind(step: PlannedStep, batch: number, mode: ForwardMode, arena: Arena): Operands {
-  const at = (buffer: string | null | undefined): number => (buffer ? arena.use(buffer, batch) : 0);
+/** @param from number of the first image, where a step runs for some of them */
+export function bind(step: PlannedStep, batch: number, mode: ForwardMode, arena: Arena, from = 0): Operands {
+  const at = (buffer: string | null | undefined): number => (buffer ? arena.use(buffer, batch, from) : 0);
   const pinned = (names: Readonly<Record<string, string>>, rename = (name: string): string => name) => {
     const offsets = new Map(Object.entries(names).map(([role, name]) => [role, at(rename(name))]));
     return (role: string): number => offsets.get(role) ?? 0;

@@ -2,6 +2,7 @@
 import type { OpName } from '../../../kernels/index.ts';
 import { batchNorm } from './batch-norm-op.ts';
 import { channelShuffle, channelSlice, concat, mul } from './channel-ops.ts';
+import { distance } from './distance-op.ts';
 import { add, affine, clip, flatten, globalAveragePool, softmaxCrossEntropy } from './elementwise-ops.ts';
 import { groupedConv } from './grouped-conv-op.ts';
 import { layerNorm } from './layer-norm-op.ts';
@@ -22,6 +23,7 @@ export const cpuOps: Readonly<Record<OpName, CpuOp>> = {
   Concat: concat,
   Conv: conv,
   DepthwiseConv: depthwiseConv,
+  Distance: distance,
   Flatten: flatten,
   Gemm: gemm,
   GlobalAveragePool: globalAveragePool,

@@ -8,7 +8,15 @@ import { CODE_GROUP } from '../../autodiff/training-graph.ts';
 import { ExecutionError } from '../../errors.ts';
 import { elements } from '../../graph/graph.ts';
 import { gradientBuffer, optimizerStates, type Plan, type PlannedStep } from '../../plan/plan.ts';
-import type { Engine, EngineInput, EngineStatistics, Preprocessing, StepResult, Update } from '../engine.ts';
+import type {
+  Engine,
+  EngineInput,
+  EngineStatistics,
+  ForwardPass,
+  Preprocessing,
+  StepResult,
+  Update,
+} from '../engine.ts';
 import { countCorrect, notFinite } from '../outcome.ts';
 
 type Values = Map<string, Float64Array>;
@@ -43,6 +51,8 @@ export class ReferenceEngine implements Engine {
   readonly plan: Plan;
   readonly #preprocessing: Preprocessing;
   readonly #pinned: Values;
+  /** Of the last forward pass in training mode. */
+  #kept: { readonly values: Values; readonly count: number } | null = null;
 
   constructor(plan: Plan, parameters: ReadonlyMap<string, Float32Array>, preprocessing: Preprocessing) {
     this.plan = plan;
@@ -72,36 +82,48 @@ export class ReferenceEngine implements Engine {
     throw new ExecutionError('the reference engine runs no prefix');
   }
 
-  async forward(input: EngineInput): Promise<Float32Array> {
+  async forward(input: EngineInput, mode: ForwardPass = 'inference'): Promise<Float32Array> {
     const values = this.#enter(input, new Int32Array(input.count));
-    this.#runForward(values, input.count, 'inference');
+    this.#runForward(values, input.count, mode === 'held' ? 'again' : mode);
+    this.#kept = mode === 'inference' ? null : { values, count: input.count };
     return Float32Array.from(values.get(this.plan.values.logits) ?? []);
   }
 
+  async backward(dLogits: Float32Array, dLocal = 0): Promise<void> {
+    if (!this.#kept || this.plan.values.loss !== null) {
+      throw new ExecutionError('backward() follows a forward pass in training mode of a plan without a loss');
+    }
+    const { values, count } = this.#kept;
+    this.#kept = null;
+    values.set(this.plan.values.seed, Float64Array.from(dLogits));
+    for (const { seed } of this.plan.values.local) values.set(seed, new Float64Array(count).fill(dLocal));
+    this.#runBackward(values, count);
+  }
+
   async gradients(input: EngineInput, labels: Int32Array): Promise<StepResult> {
-    for (const [name, gradient] of this.#pinned) if (name.startsWith(gradientBuffer(''))) gradient.fill(0);
+    this.#clearGradients();
     const values = this.#enter(input, labels);
     const statistics = this.plan.buffers.filter(({ category }) => category === 'statistics');
     const before = statistics.map(({ name }) => this.exact(name).slice());
     this.#runForward(values, input.count, 'training');
-    const losses = values.get(this.plan.values.loss) ?? new Float64Array();
+    const losses = values.get(this.plan.values.loss ?? '') ?? new Float64Array();
     const loss = losses.reduce((sum, value) => sum + value, 0) / input.count;
     if (!Number.isFinite(loss)) {
       for (const [i, { name }] of statistics.entries()) this.exact(name).set(before[i] ?? []);
       throw notFinite(loss);
     }
-    for (const step of this.plan.steps) {
-      if (step.pass === 'accumulate') this.#accumulate(step, values, input.count);
-      if (step.pass === 'recompute') this.#forwardStep(step, values, input.count, 'again');
-      if (step.pass === 'restore') this.#restore(step, values);
-      if (step.pass === 'backward') this.#backward(step, values, input.count);
-    }
+    this.#runBackward(values, input.count);
     const correct = countCorrect(Float32Array.from(values.get(this.plan.values.logits) ?? []), labels);
     return { loss, correct, prefixMillis: 0, suffixMillis: 0 };
   }
 
   async step(input: EngineInput, labels: Int32Array, update: Update): Promise<StepResult> {
     const result = await this.gradients(input, labels);
+    await this.update(update);
+    return result;
+  }
+
+  async update(update: Update): Promise<void> {
     if (optimizerStates[this.plan.optimizer] !== 1)
       throw new ExecutionError('the reference engine knows plain SGD only');
     for (const [name, values] of this.#pinned) {
@@ -113,7 +135,7 @@ export class ReferenceEngine implements Engine {
         values[i] = (values[i] ?? 0) - update.learningRate.weights * velocity;
       });
     }
-    return result;
+    this.#clearGradients();
   }
 
   async statistics(): Promise<EngineStatistics> {
@@ -128,17 +150,28 @@ export class ReferenceEngine implements Engine {
     const entered = features
       ? Float64Array.from(features)
       : Float64Array.from(images ?? [], (pixel, i) => pixel * (scale[i % 3] ?? 1) + (bias[i % 3] ?? 0));
-    return new Map([
-      [cut, entered],
-      [labelName, Float64Array.from(labels)],
-      [seed, new Float64Array(count).fill(1 / count)],
-    ]);
+    const values: Values = new Map([[cut, entered]]);
+    if (labelName === null) return values;
+    return values.set(labelName, Float64Array.from(labels)).set(seed, new Float64Array(count).fill(1 / count));
+  }
+
+  #clearGradients(): void {
+    for (const [name, gradient] of this.#pinned) if (name.startsWith(gradientBuffer(''))) gradient.fill(0);
+  }
+
+  #runBackward(values: Values, batch: number): void {
+    for (const step of this.plan.steps) {
+      if (step.pass === 'accumulate') this.#accumulate(step, values, batch);
+      if (step.pass === 'recompute') this.#forwardStep(step, values, batch, 'again');
+      if (step.pass === 'restore') this.#restore(step, values);
+      if (step.pass === 'backward') this.#backward(step, values, batch);
+    }
   }
 
   #runForward(values: Values, batch: number, mode: ForwardMode): void {
     for (const step of this.plan.steps) {
       if (step.pass === 'forward') this.#forwardStep(step, values, batch, mode);
-      if (step.pass === 'compress' && mode === 'training') this.#compress(step, values, batch);
+      if (step.pass === 'compress' && mode !== 'inference') this.#compress(step, values, batch);
     }
   }
 

@@ -2,10 +2,12 @@
 import { preprocessingNamed } from '../../../models/onnx/preprocessing.ts';
 import { UsageError } from '../../../runtime/errors.ts';
 import { schemeNames } from '../../../runtime/scheme/names.ts';
+import { fits } from '../../../runtime/train/data/decode.ts';
 import { evaluate } from '../../../runtime/train/evaluate-model.ts';
 import { choiceFlag, type Flags, given, numberFlag, textFlag } from '../flags.ts';
 
 export async function run([model = '']: readonly string[], flags: Flags): Promise<number> {
+  if (flags.stream !== undefined) return (await import('./evaluate-stream.ts')).evaluateStreams(model, flags);
   const data = textFlag(flags, 'data');
   if (data === undefined) throw new UsageError('evaluate needs --data <folder>');
   const normalize = textFlag(flags, 'normalize');
@@ -17,11 +19,11 @@ export async function run([model = '']: readonly string[], flags: Flags): Promis
       engine: choiceFlag(flags, 'engine', ['onnxruntime', 'edgeshift'] as const),
       scheme: choiceFlag(flags, 'scheme', schemeNames),
       blocks: numberFlag(flags, 'blocks'),
-      batch: numberFlag(flags, 'batch'),
+      batch: numberFlag(flags, 'batch') ?? 8,
       threads: numberFlag(flags, 'threads'),
       limit: numberFlag(flags, 'limit'),
       imageSize: numberFlag(flags, 'imageSize'),
-      fit: choiceFlag(flags, 'fit', ['fill', 'cover', 'contain'] as const),
+      fit: choiceFlag(flags, 'fit', fits),
       preprocessing: normalize === undefined ? undefined : preprocessingNamed(normalize),
     }),
     strict: flags.strict === true,

@@ -9,7 +9,12 @@ import { type Flags, textFlag } from '../flags.ts';
 import { trainOptions } from '../plan-flags.ts';
 import { TrainProgress } from '../train-progress.ts';
 
-export async function run([model]: readonly string[], flags: Flags): Promise<number> {
+export function run([model]: readonly string[], flags: Flags): Promise<number> {
+  return follow(flags, (hooks) => start(model, flags, hooks));
+}
+
+/** Runs a training with progress on stderr, a checkpoint at a signal, and its result on stdout. */
+export async function follow(flags: Flags, begin: (hooks: TrainHooks) => Promise<TrainResult>): Promise<number> {
   const progress = await TrainProgress.open();
   const stop = new AbortController();
   const interrupt = (signal: NodeJS.Signals): void => {
@@ -25,7 +30,7 @@ export async function run([model]: readonly string[], flags: Flags): Promise<num
     ...(savedPlan !== undefined && { plan: await readPlan(savedPlan) }),
   };
   try {
-    const result = await start(model, flags, hooks);
+    const result = await begin(hooks);
     progress.done();
     if (flags.json === true) console.log(JSON.stringify(result));
     else process.stdout.write(resultText(result));
@@ -44,7 +49,7 @@ function start(model: string | undefined, flags: Flags, hooks: TrainHooks): Prom
   return resumeTraining(folder, hooks);
 }
 
-const defaultRun = (): string => join('runs', new Date().toISOString().slice(0, 19).replace(/:/g, '-'));
+export const defaultRun = (): string => join('runs', new Date().toISOString().slice(0, 19).replace(/:/g, '-'));
 
 async function readPlan(path: string): Promise<Plan> {
   try {

@@ -1,0 +1,255 @@
+/**
+ * @file Prediction that does not wait for adaptation: a predictor with a small arena of its own answers at once, an adapter works
+ * behind it on the newest frames, and what that learnt is written into the predictor between two predictions.
+ */
+import { availableParallelism } from 'node:os';
+import { UsageError } from '../errors.ts';
+import type { Plan } from '../plan/plan.ts';
+import type { Adapter, AdapterMemory, LateLabel, Outcome } from './adapter.ts';
+import type { Values } from './learner.ts';
+import { type AdaptOptions, type PlannedAdaptation, planAdaptation } from './open.ts';
+import { type AdapterFacts, WorkerAdapter } from './worker-adapter.ts';
+
+/** Another thread with its heap and its code, and another onnxruntime environment's sessions; measured on x64. */
+export const THREAD_BYTES = 24 * 2 ** 20;
+
+export interface BackgroundCounts {
+  /** Frames that were adapted to, or looked at for that. */
+  readonly seen: number;
+  /** Frames that passed by while the adapter was busy. */
+  readonly passedBy: number;
+  /** Times that the predictor took what was learnt. */
+  readonly taken: number;
+  /** Calls of the adapter that failed; the model went back to the deployed one. */
+  readonly failures: number;
+}
+
+/** Options of both sides, with the threads shared out; the adapter's budget counts the predictor. */
+interface Sides<T> {
+  readonly adapter: T;
+  readonly predictor: T;
+}
+
+/** What the predictor takes beside the adapter, in bytes. */
+export function predictorBytes({ totalBytes, bytes }: Plan): number {
+  return totalBytes - bytes.base - bytes.export + THREAD_BYTES;
+}
+
+/**
+ * Plans both inside one budget.
+ * @throws as `planAdaptation`; UsageError if the method does not suit
+ */
+export async function planBackground(options: AdaptOptions): Promise<Sides<PlannedAdaptation>> {
+  const { adapter, predictor } = sidesOf(options);
+  const small = await planAdaptation(predictor);
+  const planned = await planAdaptation(besides(adapter, small.plan));
+  requireRoom(planned.plan, small.plan);
+  return { adapter: planned, predictor: small };
+}
+
+const besides = (options: AdaptOptions, predictor: Plan): AdaptOptions => ({
+  ...options,
+  besideBytes: (options.besideBytes ?? 0) + predictorBytes(predictor),
+});
+
+function sidesOf(options: AdaptOptions): Sides<AdaptOptions> {
+  const threads = options.threads ?? Math.min(availableParallelism(), 8);
+  const behind = Math.max(1, Math.floor(threads / 2));
+  return {
+    adapter: { ...options, threads: behind },
+    // The adapter's plan decides whether both fit.
+    predictor: {
+      ...options,
+      threads: Math.max(1, threads - behind),
+      role: 'predictor',
+      budgetBytes: Number.POSITIVE_INFINITY,
+    },
+  };
+}
+
+const changingNames = ({ buffers }: Plan): readonly string[] =>
+  buffers
+    .filter(({ category }) => category === 'trainableWeights' || category === 'statistics')
+    .map(({ name }) => name);
+
+/** @throws UsageError if the adapter changes what the predictor holds outside of its arena */
+function requireRoom(adapter: Plan, predictor: Plan): void {
+  const held = new Set(predictor.buffers.map(({ name }) => name));
+  const missing = changingNames(adapter).filter((name) => !held.has(name));
+  if (missing.length === 0) return;
+  throw new UsageError(
+    `this method changes ${missing.length} tensors that a predictor beside it cannot take, such as "${missing[0]}"\n` +
+      'Hint: leave --background away, or take a method that changes norms alone',
+    { tensors: missing },
+  );
+}
+
+export class BackgroundAdapter implements Adapter {
+  readonly #adapter: WorkerAdapter;
+  readonly #predictor: WorkerAdapter;
+  /** The newest frames, the oldest first, in a ring of a batch. */
+  readonly #fresh: Uint8Array;
+  readonly #frameBytes: number;
+  #waiting = 0;
+  #next = 0;
+  /** The call of the adapter that is under way. */
+  #behind: Promise<void> | null = null;
+  #lastReason = 'no call yet';
+  #changed = false;
+  #counts = { seen: 0, passedBy: 0, taken: 0, failures: 0 };
+
+  private constructor(adapter: WorkerAdapter, predictor: WorkerAdapter) {
+    this.#adapter = adapter;
+    this.#predictor = predictor;
+    this.#frameBytes = 3 * adapter.imageSize ** 2;
+    this.#fresh = new Uint8Array(adapter.batch * this.#frameBytes);
+  }
+
+  /** @throws as `planBackground`, ExecutionError */
+  static async open(options: AdaptOptions): Promise<BackgroundAdapter> {
+    const sides = sidesOf(options);
+    const predictor = await WorkerAdapter.open(sides.predictor);
+    try {
+      const { plan } = await planAdaptation(besides(sides.adapter, predictor.facts.plan));
+      requireRoom(plan, predictor.facts.plan);
+      const adapter = await WorkerAdapter.open(besides(sides.adapter, predictor.facts.plan));
+      return new BackgroundAdapter(adapter, predictor);
+    } catch (error) {
+      await predictor[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  get facts(): AdapterFacts {
+    return this.#adapter.facts;
+  }
+
+  get method(): string {
+    return this.#adapter.method;
+  }
+
+  get classes(): number {
+    return this.#adapter.classes;
+  }
+
+  get imageSize(): number {
+    return this.#adapter.imageSize;
+  }
+
+  get batch(): number {
+    return this.#adapter.batch;
+  }
+
+  counts(): BackgroundCounts {
+    return { ...this.#counts };
+  }
+
+  /**
+   * Predicts, and hands the frames to the adapter behind. `updated`: the predictor took something new since the last call;
+   * `reason`: the adapter's last one.
+   */
+  async observe(images: Uint8Array, count: number, adapt = true): Promise<Outcome> {
+    const { logits } = await this.#predictor.observe(images, count, false);
+    const updated = this.#changed;
+    this.#changed = false;
+    if (adapt) this.#offer(images, count);
+    return { logits, updated, reason: this.#lastReason };
+  }
+
+  async teach(labelled: readonly LateLabel[]): Promise<boolean> {
+    const used = await this.#adapter.teach(labelled);
+    if (used) await this.#hand();
+    return used;
+  }
+
+  async reset(): Promise<void> {
+    await this.#settled();
+    this.#waiting = 0;
+    await this.#adapter.reset();
+    await this.#predictor.reset();
+  }
+
+  save(): Promise<Values> {
+    return this.#adapter.save();
+  }
+
+  async load(state: Values): Promise<void> {
+    await this.#adapter.load(state);
+    await this.#hand();
+  }
+
+  learnt(): Promise<Values> {
+    return this.#adapter.learnt();
+  }
+
+  /** Of both together; the planned total is that of the process. */
+  async memory(): Promise<AdapterMemory> {
+    const [one, other] = await Promise.all([this.#adapter.memory(), this.#predictor.memory()]);
+    return {
+      plannedPeakBytes: one.plannedPeakBytes + other.plannedPeakBytes,
+      highWaterBytes: one.highWaterBytes + other.highWaterBytes,
+      stateBytes: one.stateBytes + other.stateBytes,
+      plannedTotalBytes: one.plannedTotalBytes,
+    };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#settled();
+    await this.#adapter[Symbol.asyncDispose]();
+    await this.#predictor[Symbol.asyncDispose]();
+  }
+
+  #offer(images: Uint8Array, count: number): void {
+    for (let n = 0; n < count; n++) {
+      const frame = images.subarray(n * this.#frameBytes, (n + 1) * this.#frameBytes);
+      this.#fresh.set(frame, this.#next * this.#frameBytes);
+      this.#next = (this.#next + 1) % this.batch;
+      if (this.#waiting === this.batch) this.#counts.passedBy += 1;
+      else this.#waiting += 1;
+    }
+    if (this.#waiting === this.batch && !this.#behind) this.#behind = this.#adaptBehind();
+  }
+
+  async #adaptBehind(): Promise<void> {
+    const frames = this.#takeFresh();
+    try {
+      const { updated, reason } = await this.#adapter.observe(frames, this.batch);
+      this.#lastReason = reason;
+      if (updated) await this.#hand();
+    } catch (error) {
+      // Nothing that goes wrong here may stop predictions.
+      this.#counts.failures += 1;
+      this.#lastReason = `failed: ${(error as Error).message.split('\n')[0]}`;
+      await this.#backToDeployed();
+    } finally {
+      this.#behind = null;
+    }
+  }
+
+  /** The ring's frames in their order; it is empty afterwards. */
+  #takeFresh(): Uint8Array {
+    const at = this.#next * this.#frameBytes;
+    const frames = new Uint8Array(this.#fresh.length);
+    frames.set(this.#fresh.subarray(at));
+    frames.set(this.#fresh.subarray(0, at), this.#fresh.length - at);
+    this.#counts.seen += this.#waiting;
+    this.#waiting = 0;
+    return frames;
+  }
+
+  async #hand(): Promise<void> {
+    await this.#predictor.adopt(await this.#adapter.learnt());
+    this.#counts.taken += 1;
+    this.#changed = true;
+  }
+
+  async #backToDeployed(): Promise<void> {
+    await this.#adapter.reset().catch(() => undefined);
+    await this.#predictor.reset().catch(() => undefined);
+    this.#changed = true;
+  }
+
+  async #settled(): Promise<void> {
+    while (this.#behind) await this.#behind;
+  }
+}

@@ -1,0 +1,194 @@
+/** @file From a model and a method to an adapter: opened, planned inside the budget, started. */
+import { availableParallelism } from 'node:os';
+import { dirname, resolve } from 'node:path';
+import { loadProfile } from '../../device-profiles/profiles.ts';
+import { rooflineRates } from '../../device-profiles/rates.ts';
+import { type Model, openModel } from '../../models/onnx/open-model.ts';
+import { extractPrefix } from '../../models/onnx/prefix.ts';
+import { productModels } from '../../models/onnx/products.ts';
+import { withDelta } from '../delta/apply-to-graph.ts';
+import { type Delta, readDelta, requireBase } from '../delta/delta.ts';
+import { CpuEngine } from '../engine/cpu/cpu-engine.ts';
+import type { EngineModel, Preprocessing } from '../engine/engine.ts';
+import { BudgetError, UsageError } from '../errors.ts';
+import { elements, type Graph, parameterOf, shapeOf } from '../graph/graph.ts';
+import { processBaseBytes } from '../plan/accounting.ts';
+import { budgetFacts, buildPlan } from '../plan/build.ts';
+import type { Plan } from '../plan/plan.ts';
+import { prepareScheme } from '../plan/prepare.ts';
+import { misfitText } from '../plan/search.ts';
+import { planParameters } from '../train/prepare.ts';
+import { EngineAdapter } from './engine-adapter.ts';
+import { type GuardName, guardNames } from './guards/names.ts';
+import { Learner } from './learner.ts';
+import type { MethodPlan, MethodSettings } from './method.ts';
+import { type MethodName, methodOf } from './methods/index.ts';
+
+export interface AdaptOptions {
+  /** ONNX file. */
+  readonly model: string;
+  /** Delta of a training or a warm-up to start from. */
+  readonly delta?: string;
+  /** Default `edgeshift`. */
+  readonly method?: MethodName;
+  /** Frames of one call at most; default 16. */
+  readonly batch?: number;
+  readonly seed?: number;
+  /** The method's numbers that differ from its defaults. */
+  readonly numbers?: Readonly<Record<string, number>>;
+  /** Default: all. */
+  readonly guards?: readonly GuardName[];
+  readonly threads?: number;
+  /** Device profile: a name, a path, or `this-machine` (default). */
+  readonly device?: string;
+  /** Bytes the process may hold; default: the profile's limit. */
+  readonly budgetBytes?: number;
+  readonly imageSize?: number;
+  /** Default: what the model file says, else pixels / 255. */
+  readonly preprocessing?: Preprocessing;
+  /**
+   * `predictor`: the method's model without the method, in small passes; it predicts, and takes what an adapter of the same options
+   * learnt. Default `adapter`.
+   */
+  readonly role?: 'adapter' | 'predictor';
+  /** What the process holds besides, such as a predictor, in bytes, and frames that wait: counted against the budget. Default 0. */
+  readonly besideBytes?: number;
+  readonly besideFrames?: number;
+}
+
+/** A model and a method, planned. */
+export interface PlannedAdaptation {
+  readonly model: Model;
+  /** What it was deployed with; null: as its file is. */
+  readonly delta: Delta | null;
+  /** With what the method adds. */
+  readonly graph: Graph;
+  readonly plan: Plan;
+  readonly method: MethodName;
+  readonly settings: MethodSettings;
+  readonly role: 'adapter' | 'predictor';
+  readonly preprocessing: Preprocessing;
+}
+
+/**
+ * Plans without running anything.
+ * @throws ModelError, ShapeError, ProfileError, UsageError, UnsupportedOpError, BudgetError
+ */
+export async function planAdaptation(options: AdaptOptions): Promise<PlannedAdaptation> {
+  const { method = 'edgeshift', batch = 16, seed = 1, role = 'adapter' } = options;
+  const { defaults } = methodOf(method);
+  const numbers = { ...defaults, ...checkNumbers(method, options.numbers ?? {}) };
+  const settings = { batch, seed, numbers, guards: new Set(options.guards ?? guardNames) };
+  if (!Number.isInteger(batch) || batch < 1) throw new UsageError(`batch must be a whole number from 1: ${batch}`);
+  const { model, delta } = await openDeployed(options);
+  const own = methodOf(method).plan(model.graph, settings);
+  const asked = role === 'predictor' ? predictorOf(own, batch) : own;
+  const graph = asked.graph ?? model.graph;
+  const profile = await loadProfile(options.device ?? 'this-machine');
+  const threads = options.threads ?? Math.min(availableParallelism(), 8);
+  const plan = buildPlan(graph, {
+    model: {
+      name: model.file.name,
+      sha256: model.file.sha256,
+      imageSize: model.imageSize,
+      fileBytes: model.file.bytes,
+    },
+    device: profile.name,
+    budgetBytes: options.budgetBytes ?? profile.limits.memoryBytes.value,
+    scheme: asked.scheme,
+    savings: { activations: 'float', tensors: 'float', recompute: false },
+    ...(asked.computedAgain && { computedAgain: asked.computedAgain }),
+    optimizer: asked.optimizer,
+    labelSmoothing: 0,
+    // A pass may take more frames than a call: those of a memory.
+    batch: Math.max(batch, asked.microBatch),
+    microBatch: asked.microBatch,
+    threads,
+    baseBytes: processBaseBytes(process.versions.node, threads) + besideBytes(options, model.imageSize),
+    rates: rooflineRates(profile),
+    objective: 'logits',
+    adaptationBytes: adaptationBytes(graph, asked, role === 'predictor' ? 'none' : method, settings),
+  });
+  if (!plan.fits) throw new BudgetError(misfitText(plan, undefined), budgetFacts(plan));
+  const preprocessing = options.preprocessing ?? model.preprocessing;
+  return { model, delta, graph, plan, method, settings, role, preprocessing };
+}
+
+/**
+ * The model as it goes into service, and the delta that made it so.
+ * @throws DeltaError if the delta belongs to another model or does not match it
+ */
+async function openDeployed({ model: path, delta: deltaPath, imageSize }: AdaptOptions) {
+  const delta = deltaPath === undefined ? null : await readDelta(deltaPath);
+  const side = imageSize ?? delta?.imageSize;
+  const model = await openModel(path, side === undefined ? {} : { imageSize: side });
+  if (!delta) return { model, delta };
+  requireBase(delta, model.file);
+  const graph = withDelta(model.graph, delta);
+  return { model: { ...model, graph, preprocessing: delta.preprocessing, classes: delta.classes }, delta };
+}
+
+/** Frames of a predictor's pass: few, since it stands beside the adapter in the same budget. */
+const PREDICTOR_PASS = 4;
+
+/** The same model with running statistics, and nothing that trains. */
+function predictorOf({ graph, scheme }: MethodPlan, batch: number): MethodPlan {
+  if (scheme.norms === 'batch') {
+    throw new UsageError(
+      'this method predicts with the statistics of each batch, which a predictor beside it does not have\n' +
+        'Hint: leave --background away, or take a method with moving statistics such as edgeshift',
+    );
+  }
+  return {
+    ...(graph && { graph }),
+    scheme: { name: 'head', blocks: 0, head: false, norms: 'moving', reach: 'all' },
+    optimizer: 'sgd',
+    microBatch: Math.min(PREDICTOR_PASS, batch),
+  };
+}
+
+const besideBytes = ({ besideBytes = 0, besideFrames = 0 }: AdaptOptions, imageSize: number): number =>
+  besideBytes + besideFrames * 3 * imageSize ** 2;
+
+function checkNumbers(method: MethodName, numbers: Readonly<Record<string, number>>): Readonly<Record<string, number>> {
+  const known = Object.keys(methodOf(method).defaults);
+  const unknown = Object.keys(numbers).filter((name) => !known.includes(name));
+  if (unknown.length === 0) return numbers;
+  throw new UsageError(
+    `method ${method} has no number called ${unknown.join(', ')}: expected ${known.join(', ') || 'none'}`,
+    { unknown },
+  );
+}
+
+/** One copy of what changes, for the way back, and what the method keeps besides. */
+function adaptationBytes(graph: Graph, asked: MethodPlan, method: MethodName, settings: MethodSettings): number {
+  const { scheme } = prepareScheme(graph, asked);
+  const bytesOf = (names: readonly string[]): number =>
+    names.reduce((sum, name) => sum + 4 * elements(parameterOf(graph, name).shape), 0);
+  const changing = bytesOf([...scheme.trains.keys()]);
+  const trained = bytesOf([...scheme.trains].flatMap(([name, group]) => (group === 'statistics' ? [] : [name])));
+  const frame = elements(shapeOf(graph, graph.input));
+  const classes = elements(shapeOf(graph, graph.output));
+  return changing + methodOf(method).stateBytes({ trained, changing, frame, classes }, settings);
+}
+
+/** @throws as `planAdaptation`, ExecutionError */
+export async function openAdapter(options: AdaptOptions): Promise<EngineAdapter> {
+  return startAdapter(await planAdaptation(options));
+}
+
+/** @throws ExecutionError */
+export async function startAdapter(planned: PlannedAdaptation): Promise<EngineAdapter> {
+  const { plan, graph, model, preprocessing } = planned;
+  const engineModel: EngineModel = {
+    parameters: planParameters(graph, plan),
+    prefix: extractPrefix(model.file, graph, plan.values.cut, 'beside'),
+    prefixFolder: dirname(resolve(model.file.path)),
+    products: productModels(),
+    preprocessing,
+  };
+  const learner = await Learner.open(await CpuEngine.create(plan, engineModel, { consume: true }));
+  const { start } = methodOf(planned.role === 'predictor' ? 'none' : planned.method);
+  const running = await start(learner, planned.settings);
+  return new EngineAdapter(planned, learner, running);
+}

@@ -1,0 +1,162 @@
+/** The default method on a real model and real images, where it must help and where it must not harm. */
+import { fileURLToPath } from 'node:url';
+import anyTest, { type TestFn } from 'ava';
+import { fashionMnistFiles, fashionMnistFolder } from '../../models/datasets/fashion-mnist.ts';
+import { corruptImages } from '../../runtime/adapt/corruptions/corrupt.ts';
+import { argmaxRows } from '../../runtime/adapt/entropy.ts';
+import type { GuardName } from '../../runtime/adapt/guards/names.ts';
+import { guardNames } from '../../runtime/adapt/guards/names.ts';
+import type { MethodName } from '../../runtime/adapt/methods/index.ts';
+import { openAdapter } from '../../runtime/adapt/open.ts';
+import { readIdx } from '../../runtime/train/data/idx.ts';
+import { loadRun, openMethod, saveRun } from '../support/adapt-methods.ts';
+
+const model = fileURLToPath(new URL('../../../models/fmnist-wrn16-2/model.onnx', import.meta.url));
+const folder = fashionMnistFolder();
+const test = anyTest as TestFn;
+const onImages = folder ? test : test.skip;
+const side = 32;
+const bytes = 3 * side * side;
+const frames = 640;
+
+interface Frames {
+  readonly images: Uint8Array;
+  readonly labels: Uint8Array;
+}
+
+/** The first test images, 28 px padded by 2 as the model wants them. */
+async function clean(): Promise<Frames> {
+  const pixels = await readIdx(`${folder}/${fashionMnistFiles.testImages}`, 3, frames);
+  const labels = await readIdx(`${folder}/${fashionMnistFiles.testLabels}`, 1, frames);
+  const images = new Uint8Array(frames * bytes);
+  for (let n = 0; n < frames; n++) {
+    for (let i = 0; i < 784; i++) {
+      const at = ((Math.floor(i / 28) + 2) * side + (i % 28) + 2) * 3;
+      images.fill(pixels.data[n * 784 + i] ?? 0, n * bytes + at, n * bytes + at + 3);
+    }
+  }
+  return { images, labels: labels.data.slice(0, frames) };
+}
+
+const noisy = async ({ images, labels }: Frames): Promise<Frames> => ({
+  images: await corruptImages(images, side, { corruption: 'speckle_noise', severity: 5, seed: 1 }),
+  labels,
+});
+
+const dimmed = ({ images, labels }: Frames): Frames => ({ images: images.map((value) => 110 + value / 2), labels });
+
+function sorted({ images, labels }: Frames): Frames {
+  const order = [...labels.keys()].sort((a, b) => (labels[a] ?? 0) - (labels[b] ?? 0) || a - b);
+  const result = new Uint8Array(images.length);
+  order.forEach((from, to) => {
+    result.set(images.subarray(from * bytes, (from + 1) * bytes), to * bytes);
+  });
+  return { images: result, labels: Uint8Array.from(order, (n) => labels[n] ?? 0) };
+}
+
+interface Seen {
+  /** Share that was misclassified. */
+  readonly error: number;
+  readonly reasons: ReadonlySet<string>;
+  readonly updates: number;
+}
+
+async function see(
+  stream: Frames,
+  { method = 'edgeshift', batch = 64, guards = guardNames }: Partial<Options> = {},
+): Promise<Seen> {
+  await using adapter = await openAdapter({ model, method, batch, guards, threads: 2, budgetBytes: 2 ** 33 });
+  const reasons = new Set<string>();
+  let [wrong, updates] = [0, 0];
+  for (let from = 0; from < frames; from += batch) {
+    const part = stream.images.subarray(from * bytes, (from + batch) * bytes);
+    const { logits, updated, reason } = await adapter.observe(part, batch);
+    reasons.add(reason);
+    updates += Number(updated);
+    for (const [n, label] of argmaxRows(logits, 10).entries()) wrong += Number(label !== stream.labels[from + n]);
+  }
+  const { plannedPeakBytes, highWaterBytes } = await adapter.memory();
+  if (highWaterBytes !== plannedPeakBytes && updates > 0) {
+    throw new Error(`high water ${highWaterBytes}, planned ${plannedPeakBytes}`);
+  }
+  return { error: wrong / frames, reasons, updates };
+}
+
+interface Options {
+  readonly method: MethodName;
+  readonly batch: number;
+  readonly guards: readonly GuardName[];
+}
+
+const POINT = 0.01;
+
+onImages(
+  'a changed world is followed: most of the lost accuracy comes back, batch by batch and frame by frame',
+  async (t) => {
+    const stream = dimmed(await clean());
+    const none = await see(stream, { method: 'none' });
+    t.true(none.error > 0.5, `none ${none.error}`);
+    const adapted = await see(stream);
+    t.true(adapted.error <= 0.1, `batch 64: ${adapted.error}`);
+    t.true(adapted.reasons.has('drift'));
+    const single = await see(stream, { batch: 1 });
+    // The first memory's worth of frames is predicted before anything is known.
+    t.true(single.error <= none.error / 2, `batch 1: ${single.error}, none ${none.error}`);
+  },
+);
+
+onImages(
+  'no harm: clean, sorted by class, and sorted in a changed world, at most one point worse than nothing',
+  async (t) => {
+    const plain = await clean();
+    for (const [name, stream] of [
+      ['clean', plain],
+      ['clean, sorted', sorted(plain)],
+      ['speckle noise, sorted', sorted(await noisy(plain))],
+    ] as const) {
+      const none = await see(stream, { method: 'none' });
+      const adapted = await see(stream);
+      t.true(adapted.error <= none.error + POINT, `${name}: ${adapted.error}, none ${none.error}`);
+      t.log(
+        `${name}: none ${none.error.toFixed(3)}, edgeshift ${adapted.error.toFixed(3)}, ${[...adapted.reasons].join('; ')}`,
+      );
+    }
+  },
+);
+
+onImages('without the guard against few classes, a sorted stream does harm', async (t) => {
+  const stream = sorted(await clean());
+  const guarded = await see(stream);
+  const open = await see(stream, { guards: guardNames.filter((name) => name !== 'skew') });
+  t.true(open.error >= guarded.error + 10 * POINT, `guarded ${guarded.error}, open ${open.error}`);
+});
+
+onImages('a stopped run continues to the bit', async (t) => {
+  const { images } = dimmed(await clean());
+  const open = () => openMethod({ model, method: 'edgeshift', batch: 64 });
+  const batchOf = (n: number): Uint8Array => images.subarray(n * 64 * bytes, (n + 1) * 64 * bytes);
+  await using whole = await open();
+  for (let n = 0; n < 3; n++) await whole.running.observe(batchOf(n), 64);
+  await using other = await open();
+  await loadRun(other, await saveRun(whole));
+  for (let n = 3; n < 6; n++) {
+    t.deepEqual(await other.running.observe(batchOf(n), 64), await whole.running.observe(batchOf(n), 64));
+  }
+  t.deepEqual(await saveRun(other), await saveRun(whole));
+});
+
+onImages('labels that arrive late are learnt from', async (t) => {
+  const { images, labels } = await clean();
+  await using adapter = await openAdapter({ model, batch: 64, threads: 2, budgetBytes: 2 ** 33 });
+  const some = Array.from({ length: 32 }, (_, n) => ({
+    image: images.subarray(n * bytes, (n + 1) * bytes),
+    label: (labels[n] ?? 0) === 9 ? 0 : (labels[n] ?? 0) + 1,
+  }));
+  const right = async (): Promise<number> => {
+    const { logits } = await adapter.observe(images.subarray(0, 32 * bytes), 32, false);
+    return argmaxRows(logits, 10).reduce((sum, label, n) => sum + Number(label === some[n]?.label), 0);
+  };
+  const before = await right();
+  for (let step = 0; step < 40; step++) t.true(await adapter.teach(some));
+  t.true((await right()) > before, 'labels that contradict the model move it');
+});

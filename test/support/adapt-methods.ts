@@ -1,0 +1,66 @@
+/** @file A method at work on a model file, with its learner in view. */
+import { dirname } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { extractPrefix } from '../../models/onnx/prefix.ts';
+import { productModels } from '../../models/onnx/products.ts';
+import { Learner } from '../../runtime/adapt/learner.ts';
+import type { Running } from '../../runtime/adapt/method.ts';
+import { methodOf } from '../../runtime/adapt/methods/index.ts';
+import { type AdaptOptions, type PlannedAdaptation, planAdaptation } from '../../runtime/adapt/open.ts';
+import { CpuEngine } from '../../runtime/engine/cpu/cpu-engine.ts';
+import type { Engine } from '../../runtime/engine/engine.ts';
+import { optimizerStates, stateBuffer } from '../../runtime/plan/plan.ts';
+import { planParameters } from '../../runtime/train/prepare.ts';
+import { goldenUrl } from './goldens.ts';
+
+/** The network of the adaptation goldens: 16 px, 6 classes. */
+export const tinyModel = fileURLToPath(goldenUrl('adaptation/network.onnx'));
+
+export interface OpenMethod extends AsyncDisposable {
+  readonly planned: PlannedAdaptation;
+  readonly learner: Learner;
+  readonly running: Running;
+}
+
+/** @param wrap what the learner sees of the engine */
+export async function openMethod(
+  options: Omit<AdaptOptions, 'model'> & Partial<AdaptOptions>,
+  wrap: (engine: Engine) => Engine = (engine) => engine,
+): Promise<OpenMethod> {
+  const planned = await planAdaptation({ model: tinyModel, threads: 1, budgetBytes: 2 ** 33, ...options });
+  const { plan, graph, model, preprocessing } = planned;
+  const engine = await CpuEngine.create(plan, {
+    parameters: planParameters(graph, plan),
+    prefix: extractPrefix(model.file, graph, plan.values.cut, 'beside'),
+    prefixFolder: dirname(model.file.path),
+    products: productModels(),
+    preprocessing,
+  });
+  const learner = await Learner.open(wrap(engine));
+  const running = await methodOf(planned.method).start(learner, planned.settings);
+  return { planned, learner, running, [Symbol.asyncDispose]: () => engine[Symbol.asyncDispose]() };
+}
+
+/** Everything that a stopped run needs to continue. */
+export interface RunState {
+  readonly values: ReadonlyMap<string, Float32Array>;
+  readonly steps: number;
+  readonly remembered: Readonly<Record<string, Float32Array>>;
+}
+
+export async function saveRun({ learner, running }: OpenMethod): Promise<RunState> {
+  const values = await learner.read([...learner.trained, ...learner.statistics, ...optimizerBuffers(learner)]);
+  return { values, steps: learner.steps, remembered: running.save() };
+}
+
+export async function loadRun({ learner, running }: OpenMethod, state: RunState): Promise<void> {
+  await learner.write(state.values);
+  learner.continueAt(state.steps);
+  running.load(state.remembered);
+}
+
+function optimizerBuffers({ plan, trained }: Learner): readonly string[] {
+  return trained.flatMap((name) =>
+    Array.from({ length: optimizerStates[plan.optimizer] }, (_, state) => stateBuffer(name, state)),
+  );
+}

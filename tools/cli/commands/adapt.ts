@@ -1,0 +1,232 @@
+/** @file `edgeshift adapt`: predictions on stdout, progress and counts on stderr. */
+import { AdaptRun } from '../../../runtime/adapt/adapt-run.ts';
+import { BackgroundAdapter, planBackground } from '../../../runtime/adapt/background.ts';
+import { writeAdaptedDelta, writeAdaptedModel } from '../../../runtime/adapt/export-adapted.ts';
+import { type AdaptOptions, type PlannedAdaptation, planAdaptation } from '../../../runtime/adapt/open.ts';
+import { runSession, type SessionResult } from '../../../runtime/adapt/session.ts';
+import { followLines } from '../../../runtime/adapt/streams/follow-lines.ts';
+import { type QueuePolicy, queuePolicies } from '../../../runtime/adapt/streams/frame-queue.ts';
+import { LateLabels } from '../../../runtime/adapt/streams/late-labels.ts';
+import { openSource, type SourceOptions } from '../../../runtime/adapt/streams/open-source.ts';
+import { PredictionLines } from '../../../runtime/adapt/streams/prediction-lines.ts';
+import { WorkerAdapter } from '../../../runtime/adapt/worker-adapter.ts';
+import { UsageError } from '../../../runtime/errors.ts';
+import { bytesText } from '../../../runtime/plan/bytes-text.ts';
+import { planReport } from '../../../runtime/plan/report.ts';
+import { adaptOptions, sourceKind, sourceOptions } from '../adapt-options.ts';
+import { AdaptProgress, resultText } from '../adapt-progress.ts';
+import { choiceFlag, countFlag, type Flags, numberFlag, textFlag } from '../flags.ts';
+
+/** Frames that wait, of sources that wait themselves if asked to and of those that do not. */
+const policies: Readonly<Record<SourceOptions['kind'], QueuePolicy>> = {
+  folder: 'block',
+  watch: 'block',
+  stream: 'block',
+  command: 'drop-oldest',
+  http: 'drop-oldest',
+};
+
+/** The image decoder in this process; measured with small images on x64. */
+const DECODER_BYTES = 24 * 2 ** 20;
+
+/** How long a frame of a live source waits for others, where predictions and adaptation take turns. */
+const TURN_MILLIS = 100;
+
+export async function run([model = '']: readonly string[], flags: Flags): Promise<number> {
+  const kind = flags.plan === true ? 'folder' : sourceKind(flags);
+  const batch = countFlag(flags, 'batch', 1) ?? 16;
+  const capacity = countFlag(flags, 'queue', 1) ?? Math.max(64, 2 * batch);
+  const keep = countFlag(flags, 'keepLabels', 0) ?? 0;
+  const options = { ...adaptOptions(model, flags), besideBytes: DECODER_BYTES, besideFrames: capacity + keep + batch };
+  if (flags.plan === true) return showPlan(options, flags);
+  const progress = await AdaptProgress.open();
+  using stop = new Signals(progress);
+  await using opened = await openAdapter(options, flags, kind);
+  const { adapter, background } = opened;
+  if (opened.note !== null) progress.line(opened.note);
+  const { facts } = adapter;
+  const exports = new Exports(options, flags, adapter, progress);
+  stop.onExport = () => exports.write();
+  const labels = new LateLabels({
+    ...{ classCount: adapter.classes, classes: facts.classNames, imageSize: adapter.imageSize },
+    keep,
+  });
+  const run = await openRun(options, flags, adapter, kind);
+  const hooks = { onLabel: (message: unknown) => labels.add(message), stats: () => ({ labels: labels.counts() }) };
+  const source = await openSource({
+    ...sourceOptions(flags, hooks, run?.begun.next ?? 0),
+    imageSize: adapter.imageSize,
+  } as SourceOptions);
+  if (kind === 'http') progress.line(`listening on ${source.name}`);
+  const following = new AbortController();
+  const followed = followLabels(textFlag(flags, 'labels'), labels, following.signal);
+  const lines = new PredictionLines(process.stdout);
+  try {
+    const result = await runSession({
+      ...{ source, adapter, background, lines, labels, capacity, run },
+      classNames: facts.classNames,
+      probabilities: flags.probabilities === true,
+      policy: choiceFlag(flags, 'policy', queuePolicies) ?? policies[kind],
+      deadlineMillis: numberFlag(flags, 'deadline') ?? defaultDeadline(kind, background !== null),
+      snapshotFrames: countFlag(flags, 'snapshotFrames', 1) ?? 5000,
+      snapshotSeconds: numberFlag(flags, 'snapshotSeconds') ?? 300,
+      signal: stop.signal,
+      onEvent: (event) => progress.show(event),
+    });
+    await exports.write();
+    progress.done();
+    report(result, flags);
+    if (result.failure !== null) throw result.failure;
+    return 0;
+  } finally {
+    progress.done();
+    following.abort();
+    await followed;
+  }
+}
+
+function defaultDeadline(kind: SourceOptions['kind'], background: boolean): number {
+  if (kind === 'folder') return Number.POSITIVE_INFINITY;
+  return background ? 0 : TURN_MILLIS;
+}
+
+type SessionAdapter = WorkerAdapter | BackgroundAdapter;
+
+interface OpenedAdapter extends AsyncDisposable {
+  readonly adapter: SessionAdapter;
+  readonly background: BackgroundAdapter | null;
+  /** Why it is not as the default would be. */
+  readonly note: string | null;
+}
+
+/** Live sources are predicted beside the adaptation, unless the method cannot or the flags say otherwise. */
+async function openAdapter(
+  options: AdaptOptions,
+  { background: wish }: Flags,
+  kind: SourceOptions['kind'],
+): Promise<OpenedAdapter> {
+  const asked = typeof wish === 'boolean';
+  let note: string | null = null;
+  if (asked ? wish : kind !== 'folder' && options.method !== 'none') {
+    try {
+      const background = await BackgroundAdapter.open(options);
+      return { adapter: background, background, note, [Symbol.asyncDispose]: () => background[Symbol.asyncDispose]() };
+    } catch (error) {
+      if (asked || !(error instanceof UsageError)) throw error;
+      note = `predicting and adapting in turn: ${error.message.split('\n')[0]}`;
+    }
+  }
+  const adapter = await WorkerAdapter.open(options);
+  return { adapter, background: null, note, [Symbol.asyncDispose]: () => adapter[Symbol.asyncDispose]() };
+}
+
+async function openRun(
+  options: AdaptOptions,
+  flags: Flags,
+  adapter: SessionAdapter,
+  kind: SourceOptions['kind'],
+): Promise<AdaptRun | null> {
+  const folder = textFlag(flags, 'run');
+  const resume = flags.resume === true;
+  if (folder === undefined && resume) throw new UsageError('--resume needs --run <folder>');
+  return folder === undefined
+    ? null
+    : AdaptRun.open(folder, options, adapter, { resume, replayable: kind === 'folder' });
+}
+
+async function followLabels(path: string | undefined, labels: LateLabels, signal: AbortSignal): Promise<void> {
+  if (path === undefined) return;
+  for await (const line of followLines(path, { signal })) labels.addText(line);
+}
+
+/** Writes the files that were asked for, one writing at a time. */
+class Exports {
+  readonly #options: AdaptOptions;
+  readonly #model: string | undefined;
+  readonly #delta: string | undefined;
+  readonly #adapter: SessionAdapter;
+  readonly #progress: AdaptProgress;
+  #last: Promise<void> = Promise.resolve();
+
+  constructor(options: AdaptOptions, flags: Flags, adapter: SessionAdapter, progress: AdaptProgress) {
+    this.#options = options;
+    this.#model = textFlag(flags, 'export');
+    this.#delta = textFlag(flags, 'exportDelta');
+    this.#adapter = adapter;
+    this.#progress = progress;
+  }
+
+  /** @throws DataError if the disk refuses */
+  write(): Promise<void> {
+    const writing = this.#last.then(() => this.#write());
+    this.#last = writing.catch(() => undefined);
+    return writing;
+  }
+
+  async #write(): Promise<void> {
+    if (this.#model === undefined && this.#delta === undefined) return;
+    const { facts } = this.#adapter;
+    const learnt = await this.#adapter.learnt();
+    if (this.#delta !== undefined) await writeAdaptedDelta(this.#delta, this.#options, facts, learnt);
+    if (this.#model !== undefined) await writeAdaptedModel(this.#model, this.#options, facts, learnt);
+    this.#progress.line(`wrote ${[this.#delta, this.#model].filter((path) => path !== undefined).join(' and ')}`);
+    if (facts.plan.scheme.norms !== 'batch') return;
+    this.#progress.line(
+      `${facts.method} predicts with the statistics of each batch; what was written has the stored ones`,
+    );
+  }
+}
+
+/** SIGINT and SIGTERM end the stream, a second one the process; SIGUSR1 exports. */
+class Signals implements Disposable {
+  readonly #controller = new AbortController();
+  readonly #progress: AdaptProgress;
+  readonly #stop = (signal: NodeJS.Signals): void => {
+    this.#progress.line(`${signal}: handling the frames that wait and saving the state`);
+    this.#controller.abort();
+  };
+  readonly #export = (): void => {
+    this.onExport().catch((error: Error) => this.#progress.line(`could not export: ${error.message}`));
+  };
+  onExport: () => Promise<void> = async () => undefined;
+
+  constructor(progress: AdaptProgress) {
+    this.#progress = progress;
+    for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, this.#stop);
+    process.on('SIGUSR1', this.#export);
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  [Symbol.dispose](): void {
+    for (const name of ['SIGINT', 'SIGTERM'] as const) process.off(name, this.#stop);
+    process.off('SIGUSR1', this.#export);
+  }
+}
+
+function report(result: SessionResult, flags: Flags): void {
+  if (flags.json === true) {
+    const { failure: _, ...counts } = result;
+    const maxRssBytes = process.resourceUsage().maxRSS * 1024;
+    process.stderr.write(`${JSON.stringify({ ...counts, maxRssBytes })}\n`);
+  } else process.stderr.write(resultText(result));
+}
+
+async function showPlan(options: AdaptOptions, flags: Flags): Promise<number> {
+  const sides: { readonly adapter: PlannedAdaptation; readonly predictor?: PlannedAdaptation } =
+    flags.background === true ? await planBackground(options) : { adapter: await planAdaptation(options) };
+  const { method, plan } = sides.adapter;
+  const beside = sides.predictor?.plan;
+  if (flags.json === true) console.log(JSON.stringify({ method, plan, predictor: beside ?? null }));
+  else {
+    process.stdout.write(`method: ${method}\n${planReport(plan)}`);
+    if (beside) {
+      console.log(
+        `Beside it, in its base: a predictor with an arena of ${bytesText(beside.arenaBytes)}, ${beside.microBatch} frames a pass`,
+      );
+    }
+  }
+  return 0;
+}
