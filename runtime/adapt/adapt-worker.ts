@@ -1,13 +1,16 @@
 /** @file The worker's side of worker-adapter.ts: answers calls on an adapter, one after the other. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { describeError } from '../engine/worker-error.ts';
-import { releaseGarbage } from '../garbage.ts';
+import { GarbageMeter, releaseGarbage } from '../garbage.ts';
 import { trainedNames } from '../train/prepare.ts';
 import type { LateLabel } from './adapter.ts';
 import type { EngineAdapter } from './engine-adapter.ts';
 import type { Values } from './learner.ts';
 import { type AdaptOptions, type PlannedAdaptation, planAdaptation, startAdapter } from './open.ts';
 import { type AdapterAnswer, type AdapterCall, type AdapterFacts, type AdapterReady, READY } from './worker-adapter.ts';
+
+/** Pixels that were handled until what their calls left is collected; each leaves about as much in copies of tensors. */
+const GARBAGE_BYTES = 4 * 2 ** 20;
 
 const answer = (message: AdapterAnswer): void => parentPort?.postMessage(message);
 
@@ -72,6 +75,7 @@ async function start(): Promise<void> {
   const frames = new Uint8Array(shared);
   // Reading the model left more behind than adapting it takes.
   releaseGarbage();
+  const garbage = new GarbageMeter(GARBAGE_BYTES);
   let last: Promise<void> = Promise.resolve();
   parentPort?.on('message', (call: AdapterCall) => {
     last = last.then(async () => {
@@ -80,6 +84,7 @@ async function start(): Promise<void> {
         const count = method === 'observe' ? (args[0] as number) : adapter.batch;
         const seen = frames.subarray(0, count * 3 * adapter.imageSize ** 2);
         answer({ id: call.id, result: await execute(adapter, seen, call) });
+        if (method === 'observe') garbage.drop(seen.length);
       } catch (error) {
         answer({ id: call.id, error: describeError(error) });
       }

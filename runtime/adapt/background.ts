@@ -156,6 +156,11 @@ export class BackgroundAdapter implements Adapter {
     return { logits, updated, reason: this.#lastReason };
   }
 
+  /** Resolves when nothing goes on behind. */
+  async settled(): Promise<void> {
+    while (this.#behind) await this.#behind;
+  }
+
   async teach(labelled: readonly LateLabel[]): Promise<boolean> {
     const used = await this.#adapter.teach(labelled);
     if (used) await this.#hand();
@@ -163,7 +168,7 @@ export class BackgroundAdapter implements Adapter {
   }
 
   async reset(): Promise<void> {
-    await this.#settled();
+    await this.settled();
     this.#waiting = 0;
     await this.#adapter.reset();
     await this.#predictor.reset();
@@ -194,7 +199,7 @@ export class BackgroundAdapter implements Adapter {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#settled();
+    await this.settled();
     await this.#adapter[Symbol.asyncDispose]();
     await this.#predictor[Symbol.asyncDispose]();
   }
@@ -210,20 +215,21 @@ export class BackgroundAdapter implements Adapter {
     if (this.#waiting === this.batch && !this.#behind) this.#behind = this.#adaptBehind();
   }
 
+  /** Until no full batch of new frames waits. */
   async #adaptBehind(): Promise<void> {
-    const frames = this.#takeFresh();
-    try {
-      const { updated, reason } = await this.#adapter.observe(frames, this.batch);
-      this.#lastReason = reason;
-      if (updated) await this.#hand();
-    } catch (error) {
-      // Nothing that goes wrong here may stop predictions.
-      this.#counts.failures += 1;
-      this.#lastReason = `failed: ${(error as Error).message.split('\n')[0]}`;
-      await this.#backToDeployed();
-    } finally {
-      this.#behind = null;
+    while (this.#waiting === this.batch) {
+      try {
+        const { updated, reason } = await this.#adapter.observe(this.#takeFresh(), this.batch);
+        this.#lastReason = reason;
+        if (updated) await this.#hand();
+      } catch (error) {
+        // Nothing that goes wrong here may stop predictions.
+        this.#counts.failures += 1;
+        this.#lastReason = `failed: ${(error as Error).message.split('\n')[0]}`;
+        await this.#backToDeployed();
+      }
     }
+    this.#behind = null;
   }
 
   /** The ring's frames in their order; it is empty afterwards. */
@@ -247,9 +253,5 @@ export class BackgroundAdapter implements Adapter {
     await this.#adapter.reset().catch(() => undefined);
     await this.#predictor.reset().catch(() => undefined);
     this.#changed = true;
-  }
-
-  async #settled(): Promise<void> {
-    while (this.#behind) await this.#behind;
   }
 }

@@ -1,4 +1,5 @@
 /** @file A stream from its source to its predictions: frames wait, are predicted and adapted to, and the state is saved now and then. */
+import { GarbageMeter } from '../garbage.ts';
 import type { AdaptRun } from './adapt-run.ts';
 import type { Adapter, AdapterMemory, Outcome } from './adapter.ts';
 import type { BackgroundCounts } from './background.ts';
@@ -72,6 +73,9 @@ export interface SessionResult extends SessionCounts {
 
 const MOST_REASONS = 64;
 
+/** Pixels of handled frames that may wait to be collected; V8 would let many more of them come together. */
+const GARBAGE_BYTES = 4 * 2 ** 20;
+
 /** Runs until the source ends or the signal comes. @throws ExecutionError if nothing can be predicted any more */
 export function runSession(options: SessionOptions): Promise<SessionResult> {
   return new Session(options).run();
@@ -82,6 +86,7 @@ class Session {
   readonly #queue: FrameQueue;
   readonly #pixels: Uint8Array;
   readonly #latencies = new Latencies();
+  readonly #garbage = new GarbageMeter(GARBAGE_BYTES);
   readonly #reasons = new Map<string, number>();
   #position: StreamPosition;
   #saved: { readonly predicted: number; readonly atMillis: number };
@@ -152,6 +157,7 @@ class Session {
       source.replies?.answer(prediction);
       await lines.write(prediction);
     }
+    this.#garbage.drop(frames.length * frameBytes);
     await this.#account(frames, outcome);
     await this.#teach();
     if (this.#isDue()) await this.#snapshot();

@@ -38,7 +38,7 @@ async function record(adapter: Adapter, changes: Partial<SessionOptions> = {}): 
   const events: SessionEvent[] = [];
   const output = new Writable({
     write(chunk, _encoding, done) {
-      predictions.push(JSON.parse(String(chunk)) as Prediction);
+      if (chunk.length > 0) predictions.push(JSON.parse(String(chunk)) as Prediction);
       done();
     },
   });

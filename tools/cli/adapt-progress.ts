@@ -99,4 +99,5 @@ const listText = (total: number, reasons: Readonly<Record<string, number>>): str
 const behindText = (background: SessionResult['background']): string =>
   background === null
     ? ''
-    : `${background.seen} frames looked at, ${background.passedBy} passed by, learnt values taken ${background.taken} times`;
+    : `${background.seen} frames looked at, ${background.passedBy} passed by, learnt values taken ${background.taken} times` +
+      (background.failures > 0 ? `, ${background.failures} calls failed` : '');
