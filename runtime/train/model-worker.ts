@@ -23,9 +23,10 @@ async function prepare({ config, classes, plan: saved }: PrepareTask): Promise<P
   const plan = saved ? replay(graph, saved, request) : planTraining(graph, request);
   requireFit(graph, request, plan);
   const preprocessing = config.preprocessing ?? model.preprocessing;
+  const statistics = new Set(plan.buffers.flatMap(({ name, category }) => (category === 'statistics' ? [name] : [])));
   const learnt = trainedNames(graph, plan).flatMap((name) => {
     // Beside meta networks the network's own statistics are those of the last batch: nothing that was learnt.
-    if (metaParts && !name.startsWith(META)) return [];
+    if (metaParts && statistics.has(name) && !name.startsWith(META)) return [];
     const parameter = graph.parameters.get(name);
     return parameter ? [{ name, origin: parameter.origin }] : [];
   });

@@ -74,7 +74,7 @@ test('every command in the README exists, with every option it is given', async 
 });
 
 test('options named in the text of the README exist', async (t) => {
-  const names = ['plan', 'train', 'evaluate', 'export', 'devices', 'convert', 'inspect'];
+  const names = ['plan', 'train', 'warmup', 'adapt', 'evaluate', 'export', 'devices', 'convert', 'inspect', 'corrupt'];
   const texts = await Promise.all(names.map((name) => help(t, name)));
   const prose = (await read('README.md')).replace(/^```.*?^```$/gms, '');
   // Options of npm and Node that the README speaks of as well.

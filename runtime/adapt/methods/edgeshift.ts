@@ -7,16 +7,19 @@
  * 1. takes the statistics m of its frames, normalized by themselves layer by layer,
  * 2. measures the drift D from the statistics in use (norm-drift.ts), averaged over the norms,
  * 3. moves the statistics by w = 1 - e^(-gain D) towards m, at least `least`: a sudden change is followed at once,
- * 4. predicts with them, and descends along the entropy of the frames that pass the filters.
+ * 4. predicts with them, and descends along the entropy of the frames that pass the filters,
+ * and where the drift has been below `still` for `settle` rounds, it does neither 3 nor the descent of 4.
  *
  * Numbers: `learningRate` of Adam; `pass` frames a pass; `memory` frames kept and looked at in a round; `blocks` whose shifts
- * train, counted from the top; `gain`, `least` of step 3; `still`: D below which nothing happened; `skew`, `skewMost`: D of the last
- * norm from which frames count as of few classes (`fewClasses`); `margin`, `redundancy` of the filters; `twinEvery` rounds between looks at the
+ * train, counted from the top; `gain`, `least` of step 3; `still`: D below which nothing has moved; `settle`: rounds
+ * without drift in which shifts still learn; `skew`, `skewMost`: D of the last
+ * norm from which frames count as of few classes (`fewClasses`); `margin`, `redundancy` of the filters; `variety`
+ * weight of information maximization beside the entropy, 0: none; `twinEvery` rounds between looks at the
  * frozen twin. How they were chosen stands in the README.
  */
 import { countBlocks } from '../../scheme/scheme.ts';
 import type { LateLabel, Outcome } from '../adapter.ts';
-import { argmaxRows, crossEntropyGradient, entropies, entropyGradient, softmax } from '../entropy.ts';
+import { argmaxRows, crossEntropyGradient, entropies, entropyGradient, softmax, varietyGradient } from '../entropy.ts';
 import { FrameFilter } from '../guards/filters.ts';
 import { compareWithTwin, knowledgeOf } from '../guards/twin.ts';
 import type { Learner, Values } from '../learner.ts';
@@ -32,10 +35,12 @@ const defaults = {
   gain: 40,
   least: 0.05,
   still: 0.002,
+  settle: 0,
   skew: 0.03,
   skewMost: 0.1,
   margin: 0.4,
   redundancy: 0.95,
+  variety: 0,
   twinEvery: 8,
 };
 
@@ -93,6 +98,10 @@ class EdgeshiftRun implements Running {
   /** Rounds that changed the model since the twin was last asked. */
   #rounds = 0;
   #good: Values;
+  /** Moving average of the mean prediction. */
+  #mean: Float32Array;
+  /** Rounds without drift in a row; a model is deployed settled. */
+  #settled: number;
 
   constructor(learner: Learner, settings: MethodSettings) {
     this.#learner = learner;
@@ -107,21 +116,24 @@ class EdgeshiftRun implements Running {
       ? new FrameFilter(learner.classes, margin, redundancy)
       : new FrameFilter(learner.classes, 1, 1);
     this.#good = learner.deployed;
+    this.#mean = uniform(learner.classes);
+    this.#settled = this.#numbers.settle;
   }
 
   async observe(images: Uint8Array, count: number): Promise<Outcome> {
     const { memory } = this.#numbers;
     const own = count >= memory ? await this.#follow(images, count) : 'few frames';
-    const logits = own === 'drift' ? await this.#descend(images, count) : await this.#predict(images, count);
+    const logits = moves(own) ? await this.#descend(images, count) : await this.#predict(images, count);
     this.#remember(images, logits);
     let reason = own;
     const fromMemory = this.#guards.has('memory') && this.#bank.size === memory && this.#waiting >= memory;
     if (fromMemory && (own === 'few frames' || own === 'label shift')) {
-      reason = `memory: ${await this.#follow(this.#bank.frames, memory)}`;
-      if (reason === 'memory: drift') await this.#descend(this.#bank.frames, memory);
+      const found = await this.#follow(this.#bank.frames, memory);
+      reason = `memory: ${found}`;
+      if (moves(found)) await this.#descend(this.#bank.frames, memory);
     }
     if (own !== 'few frames' || fromMemory) this.#waiting = 0;
-    const moved = reason === 'drift' || reason === 'memory: drift';
+    const moved = moves(reason.replace('memory: ', ''));
     const verdict = moved ? await this.#askTwin() : null;
     return { logits, updated: moved || reason.endsWith('deployed'), reason: verdict ?? reason };
   }
@@ -147,8 +159,9 @@ class EdgeshiftRun implements Running {
   reset(): void {
     this.#bank.clear();
     this.#filter.reset();
+    this.#mean = uniform(this.#learner.classes);
     this.#good = this.#learner.deployed;
-    [this.#waiting, this.#rounds] = [0, 0];
+    [this.#waiting, this.#rounds, this.#settled] = [0, 0, this.#numbers.settle];
   }
 
   save(): Readonly<Record<string, Float32Array>> {
@@ -156,7 +169,8 @@ class EdgeshiftRun implements Running {
     return {
       ...this.#bank.save(),
       filter: this.#filter.save(),
-      counts: Float32Array.of(this.#waiting, this.#rounds),
+      mean: this.#mean.slice(),
+      counts: Float32Array.of(this.#waiting, this.#rounds, this.#settled),
       ...Object.fromEntries(good),
     };
   }
@@ -164,7 +178,12 @@ class EdgeshiftRun implements Running {
   load(state: Readonly<Record<string, Float32Array>>): void {
     this.#bank.load(state);
     this.#filter.load(state.filter ?? new Float32Array());
-    [this.#waiting, this.#rounds] = [state.counts?.[0] ?? 0, state.counts?.[1] ?? 0];
+    this.#mean = state.mean?.slice() ?? uniform(this.#learner.classes);
+    [this.#waiting, this.#rounds, this.#settled] = [0, 1, 2].map((at) => state.counts?.[at] ?? 0) as [
+      number,
+      number,
+      number,
+    ];
     this.#good = new Map(
       [...this.#learner.deployed].map(([name, values]) => [name, state[`good ${name}`]?.slice() ?? values] as const),
     );
@@ -172,7 +191,7 @@ class EdgeshiftRun implements Running {
 
   /** Step 1 to 3 of a round; says what came of it. */
   async #follow(images: Uint8Array, count: number): Promise<string> {
-    const { still, gain, least } = this.#numbers;
+    const { still, settle, gain, least } = this.#numbers;
     const inUse = await this.#learner.read(this.#statistics);
     const look = await this.#look(images, count, inUse);
     if (this.#guards.has('skew') && fewClasses(look, this.#numbers)) {
@@ -182,7 +201,11 @@ class EdgeshiftRun implements Running {
       await this.#learner.reset();
       return 'label shift, back to deployed';
     }
-    if (this.#guards.has('drift') && look.drift < still) return 'no drift';
+    if (this.#guards.has('drift') && look.drift < still) {
+      this.#settled = Math.min(this.#settled + 1, settle);
+      return this.#settled < settle ? 'settling' : 'no drift';
+    }
+    this.#settled = 0;
     const weight = Math.max(least, 1 - Math.exp(-gain * look.drift));
     await this.#learner.write(movedTowards(inUse, look.found, weight));
     return 'drift';
@@ -214,7 +237,7 @@ class EdgeshiftRun implements Running {
 
   /** Step 4: the logits before the update. */
   async #descend(images: Uint8Array, count: number): Promise<Float32Array> {
-    const { learningRate } = this.#numbers;
+    const { learningRate, variety } = this.#numbers;
     const { classes } = this.#learner;
     if (learningRate === 0 || this.#learner.trained.length === 0) return this.#predict(images, count);
     const logits = new Float32Array(count * classes);
@@ -224,21 +247,27 @@ class EdgeshiftRun implements Running {
       logits.set(z, from * classes);
       const p = softmax(z, classes);
       const h = entropies(p, classes);
-      const weights = this.#filter.weigh(p, h);
-      if (!weights.some((weight) => weight > 0)) continue;
-      learnt = true;
-      await this.#learner.descend(
-        entropyGradient(
-          p,
-          h,
-          classes,
-          weights.map((weight) => weight / count),
-        ),
-      );
+      const weights = this.#filter.weigh(p, h).map((weight) => weight / count);
+      this.#follows(p);
+      const gradient = entropyGradient(p, h, classes, weights);
+      const spread = varietyGradient(p, this.#mean, classes, (variety * n) / count);
+      await this.#learner.descend(gradient.map((value, i) => value + (spread[i] ?? 0)));
       this.#filter.learnt(p, weights);
+      learnt = true;
     }
     if (learnt) await this.#learner.update({ learningRate });
     return logits;
+  }
+
+  /** Moves the mean prediction towards that of a pass. */
+  #follows(probabilities: Float32Array): void {
+    const { classes } = this.#learner;
+    const rows = probabilities.length / classes;
+    const share = Math.min(1, rows / this.#numbers.memory);
+    this.#mean = this.#mean.map((value) => (1 - share) * value);
+    probabilities.forEach((p, i) => {
+      this.#mean[i % classes] = (this.#mean[i % classes] ?? 0) + (share * p) / rows;
+    });
   }
 
   #remember(images: Uint8Array, logits: Float32Array): void {
@@ -303,6 +332,11 @@ function fewClasses({ fromUse, fromDeployed }: Look, { skew, skewMost }: Numbers
 const SKEW_RATIO = 3;
 
 const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value / values.length, 0);
+
+const uniform = (classes: number): Float32Array => new Float32Array(classes).fill(1 / classes);
+
+/** Whether a round with this result changes the model. */
+const moves = (found: string): boolean => found === 'drift' || found === 'settling';
 
 /** How much nearer the deployed statistics must lie to skewed frames than those in use, at the first norm. */
 const RETURN = 0.5;
