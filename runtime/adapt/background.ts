@@ -2,9 +2,9 @@
  * @file Prediction that does not wait for adaptation: a predictor with a small arena of its own answers at once, an adapter works
  * behind it on the newest frames, and what that learnt is written into the predictor between two predictions.
  */
-import { availableParallelism } from 'node:os';
 import { UsageError } from '../errors.ts';
 import type { Plan } from '../plan/plan.ts';
+import { defaultThreads } from '../train/options.ts';
 import type { Adapter, AdapterMemory, LateLabel, Outcome } from './adapter.ts';
 import type { Values } from './learner.ts';
 import { type AdaptOptions, type PlannedAdaptation, planAdaptation } from './open.ts';
@@ -53,7 +53,7 @@ const besides = (options: AdaptOptions, predictor: Plan): AdaptOptions => ({
 });
 
 function sidesOf(options: AdaptOptions): Sides<AdaptOptions> {
-  const threads = options.threads ?? Math.min(availableParallelism(), 8);
+  const threads = options.threads ?? defaultThreads;
   const behind = Math.max(1, Math.floor(threads / 2));
   return {
     adapter: { ...options, threads: behind },
@@ -110,10 +110,14 @@ export class BackgroundAdapter implements Adapter {
     const sides = sidesOf(options);
     const predictor = await WorkerAdapter.open(sides.predictor);
     try {
-      const { plan } = await planAdaptation(besides(sides.adapter, predictor.facts.plan));
-      requireRoom(plan, predictor.facts.plan);
       const adapter = await WorkerAdapter.open(besides(sides.adapter, predictor.facts.plan));
-      return new BackgroundAdapter(adapter, predictor);
+      try {
+        requireRoom(adapter.facts.plan, predictor.facts.plan);
+        return new BackgroundAdapter(adapter, predictor);
+      } catch (error) {
+        await adapter[Symbol.asyncDispose]();
+        throw error;
+      }
     } catch (error) {
       await predictor[Symbol.asyncDispose]();
       throw error;

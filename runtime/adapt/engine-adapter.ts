@@ -1,5 +1,4 @@
 /** @file A method at work on an engine of this process. */
-import { optimizerStates, stateBuffer } from '../plan/plan.ts';
 import type { Adapter, AdapterMemory, LateLabel, Outcome } from './adapter.ts';
 import type { Learner, Values } from './learner.ts';
 import type { Running } from './method.ts';
@@ -66,7 +65,7 @@ export class EngineAdapter implements Adapter {
     const { model, optimizer, method } = prefixes;
     const state = new Map<string, Float32Array>([['steps', Float32Array.of(this.#learner.steps)]]);
     for (const [name, values] of await this.#learner.read()) state.set(model + name, values);
-    for (const [name, values] of await this.#learner.read(this.#optimizerBuffers()))
+    for (const [name, values] of await this.#learner.read(this.#learner.optimizerBuffers))
       state.set(optimizer + name, values);
     for (const [name, values] of Object.entries(this.#running.save())) state.set(method + name, values);
     return state;
@@ -107,12 +106,5 @@ export class EngineAdapter implements Adapter {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.#learner.engine[Symbol.asyncDispose]() as Promise<void>;
-  }
-
-  #optimizerBuffers(): string[] {
-    const states = optimizerStates[this.planned.plan.optimizer];
-    return this.#learner.trained.flatMap((name) =>
-      Array.from({ length: states }, (_, state) => stateBuffer(name, state)),
-    );
   }
 }

@@ -40,33 +40,6 @@ export function entropyGradient(
   });
 }
 
-/**
- * Gradient of weight sum_c m_c log m_c, minus the entropy of the mean prediction m, where each of the rows has an equal share in m:
- * weight / rows p_c (log m_c - sum_k p_k log m_k). Descending along it keeps predictions different from frame to frame
- * (information maximization; Liang et al., ICML 2020).
- */
-export function varietyGradient(
-  probabilities: Float32Array,
-  mean: Float32Array,
-  classes: number,
-  weight: number,
-): Float32Array {
-  const rows = probabilities.length / classes;
-  const logs = mean.map((m) => Math.log(Math.max(m, LEAST)));
-  const gradient = new Float32Array(probabilities.length);
-  for (let from = 0; from < probabilities.length; from += classes) {
-    let expected = 0;
-    for (let c = 0; c < classes; c++) expected += (probabilities[from + c] ?? 0) * (logs[c] ?? 0);
-    for (let c = 0; c < classes; c++) {
-      gradient[from + c] = (weight / rows) * (probabilities[from + c] ?? 0) * ((logs[c] ?? 0) - expected);
-    }
-  }
-  return gradient;
-}
-
-/** Of a mean prediction, so that its logarithm is finite. */
-const LEAST = 1e-6;
-
 /** Gradient of sum_n weights[n] CE(target[n], softmax(logits[n])), whose targets are distributions: p - target. */
 export function crossEntropyGradient(
   probabilities: Float32Array,

@@ -42,6 +42,12 @@ export class Learner {
     return this.plan.classes;
   }
 
+  /** Names of the optimizer's states. */
+  get optimizerBuffers(): readonly string[] {
+    const states = optimizerStates[this.plan.optimizer];
+    return this.trained.flatMap((name) => Array.from({ length: states }, (_, state) => stateBuffer(name, state)));
+  }
+
   /** Everything that changes, as it was deployed. */
   get deployed(): Values {
     return this.#deployed;
@@ -104,11 +110,7 @@ export class Learner {
 
   async resetOptimizer(): Promise<void> {
     this.#steps = 0;
-    for (const name of this.trained) {
-      for (let state = 0; state < optimizerStates[this.plan.optimizer]; state++) {
-        await this.engine.write(stateBuffer(name, state), new Float32Array(this.#deployed.get(name)?.length ?? 0));
-      }
-    }
+    for (const [name, values] of await this.read(this.optimizerBuffers)) await this.engine.write(name, values.fill(0));
   }
 }
 

@@ -1,15 +1,12 @@
 /** @file From a model and a method to an adapter: opened, planned inside the budget, started. */
-import { availableParallelism } from 'node:os';
-import { dirname, resolve } from 'node:path';
+
 import { loadProfile } from '../../device-profiles/profiles.ts';
 import { rooflineRates } from '../../device-profiles/rates.ts';
 import { type Model, openModel } from '../../models/onnx/open-model.ts';
-import { extractPrefix } from '../../models/onnx/prefix.ts';
-import { productModels } from '../../models/onnx/products.ts';
 import { withDelta } from '../delta/apply-to-graph.ts';
 import { type Delta, readDelta, requireBase } from '../delta/delta.ts';
 import { CpuEngine } from '../engine/cpu/cpu-engine.ts';
-import type { EngineModel, Preprocessing } from '../engine/engine.ts';
+import type { Preprocessing } from '../engine/engine.ts';
 import { BudgetError, UsageError } from '../errors.ts';
 import { elements, type Graph, parameterOf, shapeOf } from '../graph/graph.ts';
 import { processBaseBytes } from '../plan/accounting.ts';
@@ -17,7 +14,9 @@ import { budgetFacts, buildPlan } from '../plan/build.ts';
 import type { Plan } from '../plan/plan.ts';
 import { prepareScheme } from '../plan/prepare.ts';
 import { misfitText } from '../plan/search.ts';
-import { planParameters } from '../train/prepare.ts';
+import { engineModel } from '../train/engine-model.ts';
+import { defaultThreads } from '../train/options.ts';
+import { plannedModel } from '../train/prepare.ts';
 import { EngineAdapter } from './engine-adapter.ts';
 import { type GuardName, guardNames } from './guards/names.ts';
 import { Learner } from './learner.ts';
@@ -85,14 +84,9 @@ export async function planAdaptation(options: AdaptOptions): Promise<PlannedAdap
   const asked = role === 'predictor' ? predictorOf(own, batch) : own;
   const graph = asked.graph ?? model.graph;
   const profile = await loadProfile(options.device ?? 'this-machine');
-  const threads = options.threads ?? Math.min(availableParallelism(), 8);
+  const threads = options.threads ?? defaultThreads;
   const plan = buildPlan(graph, {
-    model: {
-      name: model.file.name,
-      sha256: model.file.sha256,
-      imageSize: model.imageSize,
-      fileBytes: model.file.bytes,
-    },
+    model: plannedModel(model),
     device: profile.name,
     budgetBytes: options.budgetBytes ?? profile.limits.memoryBytes.value,
     scheme: asked.scheme,
@@ -180,15 +174,14 @@ export async function openAdapter(options: AdaptOptions): Promise<EngineAdapter>
 /** @throws ExecutionError */
 export async function startAdapter(planned: PlannedAdaptation): Promise<EngineAdapter> {
   const { plan, graph, model, preprocessing } = planned;
-  const engineModel: EngineModel = {
-    parameters: planParameters(graph, plan),
-    prefix: extractPrefix(model.file, graph, plan.values.cut, 'beside'),
-    prefixFolder: dirname(resolve(model.file.path)),
-    products: productModels(),
-    preprocessing,
-  };
-  const learner = await Learner.open(await CpuEngine.create(plan, engineModel, { consume: true }));
-  const { start } = methodOf(planned.role === 'predictor' ? 'none' : planned.method);
-  const running = await start(learner, planned.settings);
-  return new EngineAdapter(planned, learner, running);
+  const engine = await CpuEngine.create(plan, engineModel(model, graph, plan, preprocessing), { consume: true });
+  try {
+    const learner = await Learner.open(engine);
+    const { start } = methodOf(planned.role === 'predictor' ? 'none' : planned.method);
+    return new EngineAdapter(planned, learner, await start(learner, planned.settings));
+  } catch (error) {
+    // A method may refuse the model, as EcoTTA does one without a warm-up.
+    await engine[Symbol.asyncDispose]();
+    throw error;
+  }
 }

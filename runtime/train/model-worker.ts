@@ -2,10 +2,8 @@
  * @file The model's side of a run, in a thread that ends before training starts: reading ONNX needs a parser, a graph and every
  * weight, and none of that should stay beside the arena.
  */
-import { dirname, resolve } from 'node:path';
+
 import { parentPort } from 'node:worker_threads';
-import { extractPrefix } from '../../models/onnx/prefix.ts';
-import { productModels } from '../../models/onnx/products.ts';
 import { describeError } from '../engine/worker-error.ts';
 import { UsageError } from '../errors.ts';
 import { releaseGarbage } from '../garbage.ts';
@@ -15,8 +13,9 @@ import { buildPlan } from '../plan/build.ts';
 import type { Plan } from '../plan/plan.ts';
 import { type PlanRequest, planTraining, requireCandidate, requireFit } from '../plan/search.ts';
 import { META } from '../scheme/meta-networks.ts';
+import { engineModel } from './engine-model.ts';
 import type { CheckTask, ModelTask, PreparedModel, PrepareTask } from './model-thread.ts';
-import { openForTraining, planParameters, trainedNames } from './prepare.ts';
+import { openForTraining, trainedNames } from './prepare.ts';
 
 async function prepare({ config, classes, plan: saved }: PrepareTask): Promise<PreparedModel> {
   const { model, graph, request, drop, metaParts } = await openForTraining(config, classes.length);
@@ -33,13 +32,7 @@ async function prepare({ config, classes, plan: saved }: PrepareTask): Promise<P
   return {
     plan,
     learnt,
-    engine: {
-      parameters: planParameters(graph, plan),
-      prefix: extractPrefix(model.file, graph, plan.values.cut, 'beside'),
-      prefixFolder: dirname(resolve(model.file.path)),
-      products: productModels(),
-      preprocessing,
-    },
+    engine: engineModel(model, graph, plan, preprocessing),
     delta: { base: model.file.sha256, imageSize: model.imageSize, classes, preprocessing, drop, metaParts },
   };
 }

@@ -93,6 +93,8 @@ export type TrainOptions = Partial<TrainConfig> & Pick<TrainConfig, 'model' | 'd
 /** Beyond this many threads products of this size do not get faster. */
 const MAX_THREADS = 8;
 
+export const defaultThreads = Math.min(availableParallelism(), MAX_THREADS);
+
 /** The learning rates are those of the Fashion-MNIST reference protocol with Adam at batch 32. */
 export const defaults: Omit<TrainConfig, 'model' | 'data' | 'run'> = {
   test: null,
@@ -110,7 +112,7 @@ export const defaults: Omit<TrainConfig, 'model' | 'data' | 'run'> = {
   budgetBytes: null,
   batch: 32,
   microBatch: 'auto',
-  threads: Math.min(availableParallelism(), MAX_THREADS),
+  threads: defaultThreads,
   optimizer: 'adam',
   learningRate: { head: 3e-3, weights: 5e-4, norms: 3e-3 },
   momentum: 0.9,

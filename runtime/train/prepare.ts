@@ -81,12 +81,7 @@ export async function openForTraining(config: PlanConfig, classes: number | null
     : headed;
   const profile = await loadProfile(config.device);
   const request: PlanRequest = {
-    model: {
-      name: model.file.name,
-      sha256: model.file.sha256,
-      imageSize: model.imageSize,
-      fileBytes: model.file.bytes,
-    },
+    model: plannedModel(model),
     device: profile.name,
     budgetBytes: config.budgetBytes ?? profile.limits.memoryBytes.value,
     scheme: config.scheme,
@@ -108,6 +103,11 @@ export async function openForTraining(config: PlanConfig, classes: number | null
     labelSmoothing: config.labelSmoothing,
   };
   return { model, graph, drop: replace ? layers : null, metaParts, request };
+}
+
+/** What a plan says of its model. */
+export function plannedModel({ file, imageSize }: Model): Plan['model'] {
+  return { name: file.name, sha256: file.sha256, imageSize, fileBytes: file.bytes };
 }
 
 /** Values of every parameter that a plan's steps read. */

@@ -1,16 +1,14 @@
 /** @file A method at work on a model file, with its learner in view. */
-import { dirname } from 'node:path';
+
 import { fileURLToPath } from 'node:url';
-import { extractPrefix } from '../../models/onnx/prefix.ts';
-import { productModels } from '../../models/onnx/products.ts';
 import { Learner } from '../../runtime/adapt/learner.ts';
 import type { Running } from '../../runtime/adapt/method.ts';
 import { methodOf } from '../../runtime/adapt/methods/index.ts';
 import { type AdaptOptions, type PlannedAdaptation, planAdaptation } from '../../runtime/adapt/open.ts';
 import { CpuEngine } from '../../runtime/engine/cpu/cpu-engine.ts';
 import type { Engine } from '../../runtime/engine/engine.ts';
-import { optimizerStates, stateBuffer } from '../../runtime/plan/plan.ts';
-import { planParameters } from '../../runtime/train/prepare.ts';
+import { engineModel } from '../../runtime/train/engine-model.ts';
+
 import { goldenUrl } from './goldens.ts';
 
 /** The network of the adaptation goldens: 16 px, 6 classes. */
@@ -29,13 +27,7 @@ export async function openMethod(
 ): Promise<OpenMethod> {
   const planned = await planAdaptation({ model: tinyModel, threads: 1, budgetBytes: 2 ** 33, ...options });
   const { plan, graph, model, preprocessing } = planned;
-  const engine = await CpuEngine.create(plan, {
-    parameters: planParameters(graph, plan),
-    prefix: extractPrefix(model.file, graph, plan.values.cut, 'beside'),
-    prefixFolder: dirname(model.file.path),
-    products: productModels(),
-    preprocessing,
-  });
+  const engine = await CpuEngine.create(plan, engineModel(model, graph, plan, preprocessing));
   const learner = await Learner.open(wrap(engine));
   const running = await methodOf(planned.method).start(learner, planned.settings);
   return { planned, learner, running, [Symbol.asyncDispose]: () => engine[Symbol.asyncDispose]() };
@@ -49,7 +41,7 @@ export interface RunState {
 }
 
 export async function saveRun({ learner, running }: OpenMethod): Promise<RunState> {
-  const values = await learner.read([...learner.trained, ...learner.statistics, ...optimizerBuffers(learner)]);
+  const values = await learner.read([...learner.trained, ...learner.statistics, ...learner.optimizerBuffers]);
   return { values, steps: learner.steps, remembered: running.save() };
 }
 
@@ -57,10 +49,4 @@ export async function loadRun({ learner, running }: OpenMethod, state: RunState)
   await learner.write(state.values);
   learner.continueAt(state.steps);
   running.load(state.remembered);
-}
-
-function optimizerBuffers({ plan, trained }: Learner): readonly string[] {
-  return trained.flatMap((name) =>
-    Array.from({ length: optimizerStates[plan.optimizer] }, (_, state) => stateBuffer(name, state)),
-  );
 }

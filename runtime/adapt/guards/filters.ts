@@ -29,6 +29,11 @@ export class FrameFilter {
     });
   }
 
+  /** Whether some frame is certain, new or not. */
+  anyCertain(entropy: Float32Array): boolean {
+    return entropy.some((h) => h < this.#limit);
+  }
+
   /** Takes note of the frames that were learnt from. */
   learnt(probabilities: Float32Array, weights: Float64Array): void {
     const classes = probabilities.length / weights.length;

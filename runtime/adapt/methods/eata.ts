@@ -10,12 +10,10 @@
  */
 import { argmaxRows, entropies, entropyGradient, softmax } from '../entropy.ts';
 import { addAnchor, clearGradients, readGradient } from '../gradients.ts';
+import { FrameFilter } from '../guards/filters.ts';
 import type { Learner, Values } from '../learner.ts';
 import type { Method } from '../method.ts';
 import { affineOfAllNorms } from './affine-plan.ts';
-
-/** Weight of the past in the moving average of probabilities. */
-const KEEP = 0.9;
 
 export const eata: Method = {
   defaults: { learningRate: 1e-3, margin: 0.4, redundancy: 0.4, fisherAlpha: 0 },
@@ -25,34 +23,31 @@ export const eata: Method = {
   start: (learner, { numbers }) => {
     const { learningRate = 0, margin = 0, redundancy = 0, fisherAlpha = 0 } = numbers;
     const { classes } = learner;
-    const limit = margin * Math.log(classes);
-    // All zero before the first frame was used.
-    const average = new Float32Array(classes);
+    const filter = new FrameFilter(classes, margin, redundancy);
     let weights: Values = new Map();
     return {
       async observe(images, count) {
         const logits = await learner.forward(images, count);
         const p = softmax(logits, classes);
         const entropy = entropies(p, classes);
-        const certain = [...entropy.keys()].filter((n) => (entropy[n] ?? Number.NaN) < limit);
-        if (certain.length === 0) return { logits, updated: false, reason: 'uncertain' };
-        const isFirst = average.every((value) => value === 0);
-        const chosen = certain.filter((n) => isFirst || Math.abs(cosine(average, p, n * classes)) < redundancy);
-        if (chosen.length === 0) return { logits, updated: false, reason: 'redundant' };
-        moveAverage(average, p, chosen, isFirst ? 0 : KEEP);
-        const shares = new Float64Array(count);
-        for (const n of chosen) shares[n] = Math.exp(limit - (entropy[n] ?? 0)) / chosen.length;
-        await learner.descend(entropyGradient(p, entropy, classes, shares));
+        const shares = filter.weigh(p, entropy);
+        const chosen = shares.filter((share) => share > 0).length;
+        if (chosen === 0) {
+          return { logits, updated: false, reason: filter.anyCertain(entropy) ? 'redundant' : 'uncertain' };
+        }
+        filter.learnt(p, shares);
+        const weighted = shares.map((share) => share / chosen);
+        await learner.descend(entropyGradient(p, entropy, classes, weighted));
         if (fisherAlpha > 0) await addAnchor(learner, weights, fisherAlpha);
         await learner.update({ learningRate });
         return { logits, updated: true, reason: 'entropy' };
       },
       reset() {
-        average.fill(0);
+        filter.reset();
       },
-      save: () => ({ average: average.slice(), ...named(weights) }),
+      save: () => ({ average: filter.save(), ...named(weights) }),
       load(state) {
-        average.set(state.average ?? new Float32Array(classes));
+        filter.load(state.average ?? new Float32Array());
         weights = new Map(
           learner.trained.flatMap((name) => {
             const values = state[fisherKey(name)];
@@ -107,24 +102,4 @@ const fisherKey = (name: string): string => `fisher ${name}`;
 
 function named(weights: Values): Record<string, Float32Array> {
   return Object.fromEntries([...weights].map(([name, values]) => [fisherKey(name), values]));
-}
-
-/** Between a vector and the row of `rows` that starts at `from`. */
-function cosine(vector: Float32Array, rows: Float32Array, from: number): number {
-  let [product, a, b] = [0, 0, 0];
-  for (const [c, value] of vector.entries()) {
-    const other = rows[from + c] ?? 0;
-    product += value * other;
-    a += value ** 2;
-    b += other ** 2;
-  }
-  return product / Math.sqrt(a * b);
-}
-
-function moveAverage(average: Float32Array, p: Float32Array, chosen: readonly number[], keep: number): void {
-  for (const [c, value] of average.entries()) {
-    let sum = 0;
-    for (const n of chosen) sum += p[n * average.length + c] ?? 0;
-    average[c] = keep * value + ((1 - keep) * sum) / chosen.length;
-  }
 }

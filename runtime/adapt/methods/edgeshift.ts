@@ -8,18 +8,16 @@
  * 2. measures the drift D from the statistics in use (norm-drift.ts), averaged over the norms,
  * 3. moves the statistics by w = 1 - e^(-gain D) towards m, at least `least`: a sudden change is followed at once,
  * 4. predicts with them, and descends along the entropy of the frames that pass the filters,
- * and where the drift has been below `still` for `settle` rounds, it does neither 3 nor the descent of 4.
+ * and does neither 3 nor the descent of 4 where the drift is below `still`.
  *
  * Numbers: `learningRate` of Adam; `pass` frames a pass; `memory` frames kept and looked at in a round; `blocks` whose shifts
- * train, counted from the top; `gain`, `least` of step 3; `still`: D below which nothing has moved; `settle`: rounds
- * without drift in which shifts still learn; `skew`, `skewMost`: D of the last
- * norm from which frames count as of few classes (`fewClasses`); `margin`, `redundancy` of the filters; `variety`
- * weight of information maximization beside the entropy, 0: none; `twinEvery` rounds between looks at the
- * frozen twin. How they were chosen stands in the README.
+ * train, counted from the top; `gain`, `least` of step 3; `still`: D below which nothing has moved; `skew`,
+ * `skewMost`: D of the last norm from which frames count as of few classes (`fewClasses`); `margin`, `redundancy` of the filters;
+ * `twinEvery` rounds between looks at the frozen twin. How they were chosen stands in the README.
  */
 import { countBlocks } from '../../scheme/scheme.ts';
 import type { LateLabel, Outcome } from '../adapter.ts';
-import { argmaxRows, crossEntropyGradient, entropies, entropyGradient, softmax, varietyGradient } from '../entropy.ts';
+import { argmaxRows, crossEntropyGradient, entropies, entropyGradient, softmax } from '../entropy.ts';
 import { FrameFilter } from '../guards/filters.ts';
 import { compareWithTwin, knowledgeOf } from '../guards/twin.ts';
 import type { Learner, Values } from '../learner.ts';
@@ -35,12 +33,10 @@ const defaults = {
   gain: 40,
   least: 0.05,
   still: 0.002,
-  settle: 0,
   skew: 0.03,
   skewMost: 0.1,
   margin: 0.4,
   redundancy: 0.95,
-  variety: 0,
   twinEvery: 8,
 };
 
@@ -77,8 +73,6 @@ const numbersOf = ({ numbers }: MethodSettings): Numbers => ({ ...defaults, ...n
 /** What a look at frames says of the statistics. */
 interface Look {
   readonly found: Values;
-  /** Mean D from the statistics in use. */
-  readonly drift: number;
   /** D of each norm, from those in use and from the deployed ones. */
   readonly fromUse: readonly number[];
   readonly fromDeployed: readonly number[];
@@ -95,13 +89,9 @@ class EdgeshiftRun implements Running {
   readonly #filter: FrameFilter;
   /** Frames since the last round. */
   #waiting = 0;
-  /** Rounds that changed the model since the twin was last asked. */
+  /** Rounds that changed the model. */
   #rounds = 0;
   #good: Values;
-  /** Moving average of the mean prediction. */
-  #mean: Float32Array;
-  /** Rounds without drift in a row; a model is deployed settled. */
-  #settled: number;
 
   constructor(learner: Learner, settings: MethodSettings) {
     this.#learner = learner;
@@ -116,26 +106,21 @@ class EdgeshiftRun implements Running {
       ? new FrameFilter(learner.classes, margin, redundancy)
       : new FrameFilter(learner.classes, 1, 1);
     this.#good = learner.deployed;
-    this.#mean = uniform(learner.classes);
-    this.#settled = this.#numbers.settle;
   }
 
   async observe(images: Uint8Array, count: number): Promise<Outcome> {
     const { memory } = this.#numbers;
     const own = count >= memory ? await this.#follow(images, count) : 'few frames';
-    const logits = moves(own) ? await this.#descend(images, count) : await this.#predict(images, count);
+    const logits = await (own === DRIFT ? this.#descend(images, count) : this.#learner.predict(images, count));
     this.#remember(images, logits);
-    let reason = own;
-    const fromMemory = this.#guards.has('memory') && this.#bank.size === memory && this.#waiting >= memory;
-    if (fromMemory && (own === 'few frames' || own === 'label shift')) {
-      const found = await this.#follow(this.#bank.frames, memory);
-      reason = `memory: ${found}`;
-      if (moves(found)) await this.#descend(this.#bank.frames, memory);
-    }
-    if (own !== 'few frames' || fromMemory) this.#waiting = 0;
-    const moved = moves(reason.replace('memory: ', ''));
-    const verdict = moved ? await this.#askTwin() : null;
-    return { logits, updated: moved || reason.endsWith('deployed'), reason: verdict ?? reason };
+    const isDue = this.#guards.has('memory') && this.#bank.size === memory && this.#waiting >= memory;
+    const fromMemory = isDue && (own === 'few frames' || own === 'label shift');
+    const found = fromMemory ? await this.#follow(this.#bank.frames, memory) : own;
+    if (fromMemory && found === DRIFT) await this.#descend(this.#bank.frames, memory);
+    if (own !== 'few frames' || isDue) this.#waiting = 0;
+    const verdict = found === DRIFT ? await this.#askTwin() : null;
+    const reason = fromMemory ? `memory: ${found}` : found;
+    return { logits, updated: found === DRIFT || found === BACK, reason: verdict ?? reason };
   }
 
   async teach(labelled: readonly LateLabel[]): Promise<void> {
@@ -159,9 +144,8 @@ class EdgeshiftRun implements Running {
   reset(): void {
     this.#bank.clear();
     this.#filter.reset();
-    this.#mean = uniform(this.#learner.classes);
     this.#good = this.#learner.deployed;
-    [this.#waiting, this.#rounds, this.#settled] = [0, 0, this.#numbers.settle];
+    [this.#waiting, this.#rounds] = [0, 0];
   }
 
   save(): Readonly<Record<string, Float32Array>> {
@@ -169,8 +153,7 @@ class EdgeshiftRun implements Running {
     return {
       ...this.#bank.save(),
       filter: this.#filter.save(),
-      mean: this.#mean.slice(),
-      counts: Float32Array.of(this.#waiting, this.#rounds, this.#settled),
+      counts: Float32Array.of(this.#waiting, this.#rounds),
       ...Object.fromEntries(good),
     };
   }
@@ -178,12 +161,7 @@ class EdgeshiftRun implements Running {
   load(state: Readonly<Record<string, Float32Array>>): void {
     this.#bank.load(state);
     this.#filter.load(state.filter ?? new Float32Array());
-    this.#mean = state.mean?.slice() ?? uniform(this.#learner.classes);
-    [this.#waiting, this.#rounds, this.#settled] = [0, 1, 2].map((at) => state.counts?.[at] ?? 0) as [
-      number,
-      number,
-      number,
-    ];
+    [this.#waiting, this.#rounds] = [state.counts?.[0] ?? 0, state.counts?.[1] ?? 0];
     this.#good = new Map(
       [...this.#learner.deployed].map(([name, values]) => [name, state[`good ${name}`]?.slice() ?? values] as const),
     );
@@ -191,7 +169,7 @@ class EdgeshiftRun implements Running {
 
   /** Step 1 to 3 of a round; says what came of it. */
   async #follow(images: Uint8Array, count: number): Promise<string> {
-    const { still, settle, gain, least } = this.#numbers;
+    const { still, gain, least } = this.#numbers;
     const inUse = await this.#learner.read(this.#statistics);
     const look = await this.#look(images, count, inUse);
     if (this.#guards.has('skew') && fewClasses(look, this.#numbers)) {
@@ -199,16 +177,13 @@ class EdgeshiftRun implements Running {
       // whatever has been adapted.
       if ((look.fromDeployed[0] ?? 0) >= RETURN * (look.fromUse[0] ?? 0)) return 'label shift';
       await this.#learner.reset();
-      return 'label shift, back to deployed';
+      return BACK;
     }
-    if (this.#guards.has('drift') && look.drift < still) {
-      this.#settled = Math.min(this.#settled + 1, settle);
-      return this.#settled < settle ? 'settling' : 'no drift';
-    }
-    this.#settled = 0;
-    const weight = Math.max(least, 1 - Math.exp(-gain * look.drift));
+    const drift = mean(look.fromUse);
+    if (this.#guards.has('drift') && drift < still) return 'no drift';
+    const weight = Math.max(least, 1 - Math.exp(-gain * drift));
     await this.#learner.write(movedTowards(inUse, look.found, weight));
-    return 'drift';
+    return DRIFT;
   }
 
   async #look(images: Uint8Array, count: number, inUse: Values): Promise<Look> {
@@ -221,25 +196,18 @@ class EdgeshiftRun implements Running {
     }
     await this.#learner.write(inUse);
     const found = pooled(this.#norms, passes);
-    const fromUse = drifts(this.#norms, found, inUse);
-    const fromDeployed = drifts(this.#norms, found, this.#learner.deployed);
     return {
       found,
-      drift: mean(fromUse),
-      fromUse,
-      fromDeployed,
+      fromUse: drifts(this.#norms, found, inUse),
+      fromDeployed: drifts(this.#norms, found, this.#learner.deployed),
     };
-  }
-
-  #predict(images: Uint8Array, count: number): Promise<Float32Array> {
-    return this.#learner.predict(images, count);
   }
 
   /** Step 4: the logits before the update. */
   async #descend(images: Uint8Array, count: number): Promise<Float32Array> {
-    const { learningRate, variety } = this.#numbers;
+    const { learningRate } = this.#numbers;
     const { classes } = this.#learner;
-    if (learningRate === 0 || this.#learner.trained.length === 0) return this.#predict(images, count);
+    if (learningRate === 0 || this.#learner.trained.length === 0) return this.#learner.predict(images, count);
     const logits = new Float32Array(count * classes);
     let learnt = false;
     for (const { part, n, from } of this.#passes(images, count)) {
@@ -248,26 +216,13 @@ class EdgeshiftRun implements Running {
       const p = softmax(z, classes);
       const h = entropies(p, classes);
       const weights = this.#filter.weigh(p, h).map((weight) => weight / count);
-      this.#follows(p);
-      const gradient = entropyGradient(p, h, classes, weights);
-      const spread = varietyGradient(p, this.#mean, classes, (variety * n) / count);
-      await this.#learner.descend(gradient.map((value, i) => value + (spread[i] ?? 0)));
+      if (!weights.some((weight) => weight > 0)) continue;
+      await this.#learner.descend(entropyGradient(p, h, classes, weights));
       this.#filter.learnt(p, weights);
       learnt = true;
     }
     if (learnt) await this.#learner.update({ learningRate });
     return logits;
-  }
-
-  /** Moves the mean prediction towards that of a pass. */
-  #follows(probabilities: Float32Array): void {
-    const { classes } = this.#learner;
-    const rows = probabilities.length / classes;
-    const share = Math.min(1, rows / this.#numbers.memory);
-    this.#mean = this.#mean.map((value) => (1 - share) * value);
-    probabilities.forEach((p, i) => {
-      this.#mean[i % classes] = (this.#mean[i % classes] ?? 0) + (share * p) / rows;
-    });
   }
 
   #remember(images: Uint8Array, logits: Float32Array): void {
@@ -286,7 +241,7 @@ class EdgeshiftRun implements Running {
     if (!watching || this.#rounds % twinEvery !== 0 || this.#bank.size === 0) return null;
     const { classes, deployed } = this.#learner;
     const know = async () =>
-      knowledgeOf(softmax(await this.#predict(this.#bank.frames, this.#bank.size), classes), classes);
+      knowledgeOf(softmax(await this.#learner.predict(this.#bank.frames, this.#bank.size), classes), classes);
     const adapted = await know();
     const current = await this.#learner.read();
     await this.#learner.write(deployed);
@@ -333,10 +288,9 @@ const SKEW_RATIO = 3;
 
 const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value / values.length, 0);
 
-const uniform = (classes: number): Float32Array => new Float32Array(classes).fill(1 / classes);
-
-/** Whether a round with this result changes the model. */
-const moves = (found: string): boolean => found === 'drift' || found === 'settling';
+/** Results of a round after which the model is another. */
+const DRIFT = 'drift';
+const BACK = 'label shift, back to deployed';
 
 /** How much nearer the deployed statistics must lie to skewed frames than those in use, at the first norm. */
 const RETURN = 0.5;
