@@ -1,5 +1,6 @@
 /** @file The worker's side of worker-adapter.ts: answers calls on an adapter, one after the other. */
 import { parentPort, workerData } from 'node:worker_threads';
+import { READY, type WorkerAnswer, type WorkerCall } from '../engine/worker-calls.ts';
 import { describeError } from '../engine/worker-error.ts';
 import { GarbageMeter, releaseGarbage } from '../garbage.ts';
 import { trainedNames } from '../train/prepare.ts';
@@ -7,12 +8,12 @@ import type { LateLabel } from './adapter.ts';
 import type { EngineAdapter } from './engine-adapter.ts';
 import type { Values } from './learner.ts';
 import { type AdaptOptions, type PlannedAdaptation, planAdaptation, startAdapter } from './open.ts';
-import { type AdapterAnswer, type AdapterCall, type AdapterFacts, type AdapterReady, READY } from './worker-adapter.ts';
+import type { AdapterFacts, AdapterMethod, AdapterReady } from './worker-adapter.ts';
 
 /** Pixels that were handled until what their calls left is collected; each leaves about as much in copies of tensors. */
 const GARBAGE_BYTES = 4 * 2 ** 20;
 
-const answer = (message: AdapterAnswer): void => parentPort?.postMessage(message);
+const answer = (message: WorkerAnswer): void => parentPort?.postMessage(message);
 
 function factsOf({ model, delta, graph, plan, method, settings, preprocessing }: PlannedAdaptation): AdapterFacts {
   const changing = trainedNames(graph, plan).flatMap((name) => {
@@ -36,7 +37,11 @@ function factsOf({ model, delta, graph, plan, method, settings, preprocessing }:
   };
 }
 
-async function execute(adapter: EngineAdapter, frames: Uint8Array, { method, args }: AdapterCall): Promise<unknown> {
+async function execute(
+  adapter: EngineAdapter,
+  frames: Uint8Array,
+  { method, args }: WorkerCall<AdapterMethod>,
+): Promise<unknown> {
   const [first, second] = args;
   switch (method) {
     case 'observe':
@@ -77,7 +82,7 @@ async function start(): Promise<void> {
   releaseGarbage();
   const garbage = new GarbageMeter(GARBAGE_BYTES);
   let last: Promise<void> = Promise.resolve();
-  parentPort?.on('message', (call: AdapterCall) => {
+  parentPort?.on('message', (call: WorkerCall<AdapterMethod>) => {
     last = last.then(async () => {
       try {
         const { method, args } = call;

@@ -3,13 +3,14 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { releaseGarbage } from '../garbage.ts';
 import { CpuEngine } from './cpu/cpu-engine.ts';
 import type { EngineInput, EngineModel, ForwardPass, Update } from './engine.ts';
-import { type EngineAnswer, type EngineCall, type EngineSetup, READY, type SharedInput } from './worker-engine.ts';
+import { READY, type WorkerAnswer, type WorkerCall } from './worker-calls.ts';
+import type { EngineMethod, EngineSetup, SharedInput } from './worker-engine.ts';
 import { describeError } from './worker-error.ts';
 
 const { plan, shared } = workerData as EngineSetup;
 let model: EngineModel | null = (workerData as EngineSetup).model;
 
-const answer = (message: EngineAnswer, moved: readonly ArrayBuffer[] = []): void =>
+const answer = (message: WorkerAnswer, moved: readonly ArrayBuffer[] = []): void =>
   parentPort?.postMessage(message, moved);
 
 /** The input that the main thread left in the shared buffer. */
@@ -31,7 +32,7 @@ async function computeFeatures(
   return null;
 }
 
-async function execute(engine: CpuEngine, { method, args }: EngineCall): Promise<unknown> {
+async function execute(engine: CpuEngine, { method, args }: WorkerCall<EngineMethod>): Promise<unknown> {
   const [first, second, third] = args;
   switch (method) {
     case 'read':
@@ -64,7 +65,7 @@ try {
   model = null;
   releaseGarbage();
   let last: Promise<void> = Promise.resolve();
-  parentPort?.on('message', (call: EngineCall) => {
+  parentPort?.on('message', (call: WorkerCall<EngineMethod>) => {
     last = last.then(async () => {
       try {
         const result = await execute(engine, call);

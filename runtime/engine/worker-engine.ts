@@ -8,7 +8,7 @@ import { ExecutionError } from '../errors.ts';
 import type { Plan } from '../plan/plan.ts';
 import type { Engine, EngineInput, EngineModel, EngineStatistics, ForwardPass, StepResult, Update } from './engine.ts';
 import { type InputSlots, inputSlots, inputSlotsBytes } from './input-slots.ts';
-import { reviveError, type WorkerError } from './worker-error.ts';
+import { WorkerCalls } from './worker-calls.ts';
 
 /** Methods of the engine that the worker answers. */
 export type EngineMethod =
@@ -22,16 +22,6 @@ export type EngineMethod =
   | 'step'
   | 'statistics'
   | 'close';
-
-export interface EngineCall {
-  readonly id: number;
-  readonly method: EngineMethod;
-  readonly args: readonly unknown[];
-}
-
-export type EngineAnswer =
-  | { readonly id: number; readonly result: unknown }
-  | { readonly id: number; readonly error: WorkerError };
 
 /** What the worker starts with; batches travel through `shared`, which both threads see (input-slots.ts). */
 export interface EngineSetup {
@@ -48,16 +38,11 @@ export interface SharedInput {
   readonly offset: number;
 }
 
-/** Call number of the answer that says the engine is ready. */
-export const READY = 0;
-
 export class WorkerEngine implements Engine {
   readonly plan: Plan;
   readonly inputs: InputSlots;
-  readonly #worker: Worker;
   readonly #shared: SharedArrayBuffer;
-  readonly #waiting = new Map<number, { resolve: (value: never) => void; reject: (error: Error) => void }>();
-  #lastId = READY;
+  readonly #calls: WorkerCalls<EngineMethod>;
 
   private constructor(setup: EngineSetup) {
     this.plan = setup.plan;
@@ -65,72 +50,68 @@ export class WorkerEngine implements Engine {
     this.inputs = inputSlots(setup.plan, setup.shared);
     const { parameters, prefix } = setup.model;
     const moved = [...parameters.values(), ...(prefix ? [prefix] : [])].map(({ buffer }) => buffer);
-    this.#worker = new Worker(new URL('./engine-worker.js', import.meta.url), {
+    const worker = new Worker(new URL('./engine-worker.js', import.meta.url), {
       workerData: setup,
       transferList: [...new Set(moved)] as ArrayBuffer[],
       // The young generation's spaces are the worker's largest waste; it makes few objects.
       resourceLimits: { maxYoungGenerationSizeMb: 2 },
     });
-    this.#worker.on('message', (answer: EngineAnswer) => this.#settle(answer));
-    this.#worker.on('error', (error) => this.#fail(error));
-    this.#worker.on('exit', (code) => this.#fail(new ExecutionError(`the engine's thread ended with code ${code}`)));
+    this.#calls = new WorkerCalls(worker, 'engine');
   }
 
   /** Starts the engine. The arrays of `model` are moved into the worker and are empty here afterwards. */
   static async create(plan: Plan, model: EngineModel): Promise<WorkerEngine> {
     const engine = new WorkerEngine({ plan, model, shared: new SharedArrayBuffer(inputSlotsBytes(plan)) });
-    await new Promise<void>((resolve, reject) => engine.#waiting.set(READY, { resolve, reject }));
+    await engine.#calls.ready();
     return engine;
   }
 
   read(buffer: string): Promise<Float32Array> {
-    return this.#call('read', [buffer]);
+    return this.#calls.call('read', [buffer]);
   }
 
   write(buffer: string, values: Float32Array): Promise<void> {
-    return this.#call('write', [buffer, values]);
+    return this.#calls.call('write', [buffer, values]);
   }
 
   async features(images: Uint8Array, count: number, into?: Float32Array): Promise<Float32Array> {
     const input = this.#share({ count, images });
     if (into?.buffer === this.#shared) {
-      await this.#call('features', [input, into.byteOffset]);
+      await this.#calls.call('features', [input, into.byteOffset]);
       return into;
     }
-    const computed = await this.#call<Float32Array>('features', [input, null]);
+    const computed = await this.#calls.call<Float32Array>('features', [input, null]);
     if (!into) return computed;
     into.set(computed);
     return into;
   }
 
   forward(input: EngineInput, mode: ForwardPass = 'inference'): Promise<Float32Array> {
-    return this.#call('forward', [this.#share(input), mode]);
+    return this.#calls.call('forward', [this.#share(input), mode]);
   }
 
   backward(dLogits: Float32Array, dLocal = 0): Promise<void> {
-    return this.#call('backward', [dLogits, dLocal]);
+    return this.#calls.call('backward', [dLogits, dLocal]);
   }
 
   update(update: Update): Promise<void> {
-    return this.#call('update', [update]);
+    return this.#calls.call('update', [update]);
   }
 
   gradients(input: EngineInput, labels: Int32Array): Promise<StepResult> {
-    return this.#call('gradients', [this.#share(input), labels]);
+    return this.#calls.call('gradients', [this.#share(input), labels]);
   }
 
   step(input: EngineInput, labels: Int32Array, update: Update): Promise<StepResult> {
-    return this.#call('step', [this.#share(input), labels, update]);
+    return this.#calls.call('step', [this.#share(input), labels, update]);
   }
 
   statistics(): Promise<EngineStatistics> {
-    return this.#call('statistics', []);
+    return this.#calls.call('statistics');
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#worker.removeAllListeners('exit');
-    await this.#call('close', []).catch(() => undefined);
-    await this.#worker.terminate();
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#calls.close('close');
   }
 
   #share({ count, images, features }: EngineInput): SharedInput {
@@ -145,25 +126,5 @@ export class WorkerEngine implements Engine {
     if (data.buffer === this.#shared) return data.byteOffset;
     room.set(data);
     return room.byteOffset;
-  }
-
-  #call<T>(method: EngineMethod, args: readonly unknown[]): Promise<T> {
-    const id = ++this.#lastId;
-    return new Promise<T>((resolve, reject) => {
-      this.#waiting.set(id, { resolve, reject });
-      this.#worker.postMessage({ id, method, args } satisfies EngineCall);
-    });
-  }
-
-  #settle(answer: EngineAnswer): void {
-    const waiting = this.#waiting.get(answer.id);
-    this.#waiting.delete(answer.id);
-    if ('error' in answer) waiting?.reject(reviveError(answer.error));
-    else waiting?.resolve(answer.result as never);
-  }
-
-  #fail(error: Error): void {
-    for (const { reject } of this.#waiting.values()) reject(error);
-    this.#waiting.clear();
   }
 }
