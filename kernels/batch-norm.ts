@@ -3,12 +3,15 @@
  *
  * x, y [.., C]; scale, shift, mean, variance [C]. `batch`: m and v are the batch's own (v biased), and the stored mean
  * and variance move towards them by `momentum`, the variance unbiased, as in PyTorch. `moving`: the stored ones move
- * first, and are then used as constants (momentum 1 is the batch's statistics without their gradient).
+ * first, and are then used as constants (momentum 1 is the batch's statistics without their gradient). `renorm`: as `moving`, but
+ * the gradient is that of Batch Renormalization (Ioffe 2017, without clipping): y = scale (xb r + d) + shift with xb the batch's own
+ * xhat, and constants r, d that make it the stored one's.
  * With xhat = (x - m) / sqrt(v + epsilon) over the R values of a channel:
  *   dshift = sum dy,   dscale = sum dy xhat,
  *   batch:  dx = scale / sqrt(v + epsilon) (dy - dshift / R - xhat dscale / R)   (Ioffe and Szegedy 2015)
  *   moving: dx = scale / sqrt(v + epsilon) dy
- * A prediction uses the stored statistics in both.
+ *   renorm: dx = scale / sqrt(v + epsilon) (dy - dshift / R - xb sum(dy xb) / R)
+ * A prediction uses the stored statistics in all of them.
  * Saved: x, 4 bytes an element; nothing for `moving` if scale does not train.
  */
 import { elements } from '../runtime/graph/graph.ts';
@@ -17,7 +20,7 @@ import type { ForwardMode, Kernel } from './kernel.ts';
 
 export type BatchNormAttributes = {
   readonly epsilon: number;
-  readonly statistics: 'batch' | 'moving';
+  readonly statistics: 'batch' | 'moving' | 'renorm';
   /** Weight of the batch in the moving statistics, above 0 up to 1. */
   readonly momentum: number;
 };
@@ -76,7 +79,7 @@ export const batchNorm: Kernel<BatchNormAttributes> = {
   flops: ({ output }) => 6 * elements(output),
   // Centre and scale x, two sums and a product; then three products and two sums for dx.
   backwardFlops: ({ output }, { statistics }, wants) =>
-    (5 + (wants.inputs[0] ? (statistics === 'batch' ? 6 : 1) : 0)) * elements(output),
+    (5 + (wants.inputs[0] ? (statistics === 'moving' ? 1 : 6) : 0)) * elements(output),
   // Eight vectors of C floats: moments, their scratch, and the pass's constants.
   workspace: ({ output }) => 8 * 4 * (output.at(-1) ?? 0),
   forward({ attributes, mode, shapes, inputs: [x = new Float64Array()], parameters, output }) {
@@ -101,27 +104,29 @@ export const batchNorm: Kernel<BatchNormAttributes> = {
   backward: {
     inPlace: true,
     saves: ({ attributes }, _shapes, wants) =>
-      wants.parameters.has('scale') || (attributes.statistics === 'batch' && wants.inputs[0])
+      wants.parameters.has('scale') || (attributes.statistics !== 'moving' && wants.inputs[0])
         ? [{ kind: 'input', index: 0 }]
         : [],
     apply({ attributes, shapes, dOutput, inputs: [x], parameters, dInputs: [dx], dParameters: { scale, shift } }) {
       const C = shapes.output.at(-1) ?? 1;
       const R = dOutput.length / C;
-      const isBatch = attributes.statistics === 'batch';
-      const { mean, variance } = isBatch && x ? batchMoments(x, C) : parameters;
-      const xhat = (i: number): number =>
-        ((x?.[i] ?? 0) - (mean?.[i % C] ?? 0)) * inverseStd(variance, attributes.epsilon, i % C);
-      const [sums, products] = [new Float64Array(C), new Float64Array(C)];
+      const own = attributes.statistics !== 'moving' && x ? batchMoments(x, C) : null;
+      const { mean, variance } = own && attributes.statistics === 'batch' ? own : parameters;
+      const inverse = (i: number): number => inverseStd(variance, attributes.epsilon, i % C);
+      const xhat = (i: number): number => ((x?.[i] ?? 0) - (mean?.[i % C] ?? 0)) * inverse(i);
+      const xb = (i: number): number =>
+        own ? ((x?.[i] ?? 0) - (own.mean[i % C] ?? 0)) * inverseStd(own.variance, attributes.epsilon, i % C) : 0;
+      const [sums, products, ownProducts] = [new Float64Array(C), new Float64Array(C), new Float64Array(C)];
       dOutput.forEach((dy, i) => {
         sums[i % C] = (sums[i % C] ?? 0) + dy;
         if (x) products[i % C] = (products[i % C] ?? 0) + dy * xhat(i);
+        if (own) ownProducts[i % C] = (ownProducts[i % C] ?? 0) + dy * xb(i);
       });
       if (dx) {
         dOutput.forEach((dy, i) => {
           const c = i % C;
-          const factor = (parameters.scale?.[c] ?? 1) * inverseStd(variance, attributes.epsilon, c);
-          const centred = isBatch ? dy - (sums[c] ?? 0) / R - (xhat(i) * (products[c] ?? 0)) / R : dy;
-          dx[i] = factor * centred;
+          const centred = own ? dy - (sums[c] ?? 0) / R - (xb(i) * (ownProducts[c] ?? 0)) / R : dy;
+          dx[i] = (parameters.scale?.[c] ?? 1) * inverse(i) * centred;
         });
       }
       for (let c = 0; c < C; c++) {

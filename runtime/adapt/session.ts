@@ -35,6 +35,10 @@ export interface SessionOptions {
   readonly snapshotSeconds: number;
   /** Ends the session: frames that wait are predicted still, or left to the next start where they can be read again. */
   readonly signal: AbortSignal;
+  /** Told of each frame when its prediction is known and it is kept for its label. */
+  readonly onPredicted?: (frame: Frame) => void;
+  /** Awaited after the last frame, before the last labels are learnt from. */
+  readonly onDrained?: () => Promise<void>;
   readonly onEvent: (event: SessionEvent) => void;
 }
 
@@ -145,7 +149,7 @@ class Session {
   }
 
   async #handle({ frames, adapt }: FrameBatch): Promise<void> {
-    const { adapter, source, lines, labels, classNames, probabilities } = this.#options;
+    const { adapter, source, lines, labels, classNames, probabilities, onPredicted } = this.#options;
     const frameBytes = 3 * adapter.imageSize ** 2;
     for (const [n, { pixels }] of frames.entries()) this.#pixels.set(pixels, n * frameBytes);
     const outcome = await this.#observe(frames.length, adapt);
@@ -154,6 +158,7 @@ class Session {
       const prediction = predictionOf(frame, logits, outcome, { classes: classNames, probabilities });
       this.#latencies.add(prediction.latencyMillis);
       labels.remember(frame);
+      onPredicted?.(frame);
       source.replies?.answer(prediction);
       await lines.write(prediction);
     }
@@ -249,6 +254,7 @@ class Session {
 
   async #finish(): Promise<void> {
     await this.#options.lines.flush();
+    await this.#options.onDrained?.();
     await this.#teach();
     await this.#saving;
     await this.#save();

@@ -41,7 +41,7 @@ export function depths(graph: Graph, wishes: Wishes): readonly Depth[] {
   const fixed = name === 'head' || name === 'full' || (train?.length ?? 0) > 0;
   const counts = fixed ? [0] : blocks === 'auto' ? range(countBlocks(graph)) : [blocks];
   // Statistics of a batch are those of the whole batch.
-  const whole = norms === 'batch' || norms === 'moving' || graph.nodes.some(({ op }) => op === 'BatchNorm');
+  const whole = norms !== 'stored' || graph.nodes.some(({ op }) => op === 'BatchNorm');
   const sizes = microBatch === 'auto' ? (whole ? [batch] : halvings(batch)) : [Math.min(microBatch, batch)];
   const headOnly = (count: number): boolean => count === 0 && name !== 'full' && !train?.length;
   return counts.map((count) => ({

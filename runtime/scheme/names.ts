@@ -15,8 +15,9 @@ export const schemeNames = ['head', 'shifts', 'bias', 'norms', 'mobiletl', 'bloc
 export type SchemeName = (typeof schemeNames)[number];
 
 /**
- * Statistics of the norms in trained blocks: as stored in the model; those of the batch (the stored ones follow); or a
- * moving average that each batch updates before it is used.
+ * Statistics of the norms in trained blocks: as stored in the model; those of the batch (the stored ones follow); a
+ * moving average that each batch updates before it is used; or the same with the gradient of the batch's own (`renorm`, Batch
+ * Renormalization, Ioffe 2017), for which the norms' inputs are kept.
  */
-export const normStatistics = ['stored', 'batch', 'moving'] as const;
+export const normStatistics = ['stored', 'batch', 'moving', 'renorm'] as const;
 export type NormStatistics = (typeof normStatistics)[number];

@@ -34,7 +34,7 @@ export function withStatistics(
     // Statistics that another norm reads too may not move: it may lie in the frozen part, or move them a second time.
     const held = [mean, variance].some((name) => frozen(name) || (readers.get(name) ?? 0) > 1);
     // A moving average that may not move is the stored one; with nothing of its own to learn, so is a norm below the cut.
-    if (held && (statistics === 'moving' || below.has(node.name))) return [node];
+    if (held && (statistics !== 'batch' || below.has(node.name))) return [node];
     const running = held ? [] : [mean, variance];
     for (const name of running) all.set(name, 'statistics');
     const { epsilon, ...activation } = (node as Node<AffineAttributes>).attributes;

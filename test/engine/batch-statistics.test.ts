@@ -65,10 +65,10 @@ function net() {
   return { file, graph: importGraph(file, undefined).graph };
 }
 
-const trained = (graph: Graph, norms: 'batch' | 'moving'): Plan =>
+const trained = (graph: Graph, norms: 'batch' | 'moving' | 'renorm'): Plan =>
   makePlan(graph, { scheme: 'full', norms, batch: 4, microBatch: 4, save: 'float', recompute: false });
 
-for (const norms of ['batch', 'moving'] as const) {
+for (const norms of ['batch', 'moving', 'renorm'] as const) {
   test(`${norms}: CPU equals reference, recomputing included, and statistics move once a step`, async (t) => {
     const { file, graph } = net();
     const images = randomImages(9, 4, 8);

@@ -1,10 +1,14 @@
 /**
- * @file What a model seems to know about frames, without labels: the mutual information of frame and prediction,
+ * @file The frozen twin: the deployed model, beside which the adapted one must not know less.
+ *
+ * What a model seems to know about frames, without labels, is the mutual information of frame and prediction,
  *   I = H(mean p) - mean H(p),
  * high where single predictions are certain and differ from frame to frame (Bridle et al. 1991; Liang et al., ICML 2020). A
  * collapsed model has I = 0, and so has one that knows nothing.
  */
-import { entropies } from '../entropy.ts';
+import { entropies, softmax } from '../entropy.ts';
+import type { Learner, Values } from '../learner.ts';
+import type { GuardName } from './names.ts';
 
 export interface Knowledge {
   /** I, in nats. */
@@ -37,4 +41,76 @@ const COLLAPSE = 0.5;
 export function compareWithTwin(adapted: Knowledge, twin: Knowledge): Verdict {
   if (adapted.variety < COLLAPSE * twin.variety) return 'collapsed';
   return adapted.information + MARGIN < twin.information ? 'worse' : 'fine';
+}
+
+export interface TwinOptions {
+  /** Rounds between looks at the twin. */
+  readonly every: number;
+  /** `collapse` and `no-harm` count. */
+  readonly guards: ReadonlySet<GuardName>;
+}
+
+/** Watches the adapted model beside the deployed one, and goes back where that knows more. */
+export class FrozenTwin {
+  readonly #learner: Learner;
+  readonly #options: TwinOptions;
+  /** Rounds that changed the model. */
+  #rounds = 0;
+  /** The model when it was last found as good as its twin. */
+  #good: Values;
+
+  constructor(learner: Learner, options: TwinOptions) {
+    this.#learner = learner;
+    this.#options = options;
+    this.#good = learner.deployed;
+  }
+
+  /** After a round that changed the model: compares on the frames now and then. Null: nothing was done. */
+  async ask(frames: Uint8Array, count: number): Promise<string | null> {
+    const { every, guards } = this.#options;
+    this.#rounds += 1;
+    if (!(guards.has('no-harm') || guards.has('collapse')) || this.#rounds % every !== 0 || count === 0) return null;
+    const { deployed } = this.#learner;
+    const adapted = await this.#knowledge(frames, count);
+    const current = await this.#learner.read();
+    await this.#learner.write(deployed);
+    const verdict = compareWithTwin(adapted, await this.#knowledge(frames, count));
+    if (verdict === 'collapsed' && guards.has('collapse')) {
+      await this.#learner.reset();
+      this.#good = deployed;
+      return 'collapsed, back to deployed';
+    }
+    if (verdict === 'worse' && guards.has('no-harm')) {
+      // The snapshot once; if that was no better either, the deployed model.
+      await this.#learner.write(this.#good);
+      await this.#learner.resetOptimizer();
+      this.#good = deployed;
+      return 'worse than the twin, rolled back';
+    }
+    await this.#learner.write(current);
+    if (verdict === 'fine') this.#good = current;
+    return null;
+  }
+
+  reset(): void {
+    this.#rounds = 0;
+    this.#good = this.#learner.deployed;
+  }
+
+  save(): Readonly<Record<string, Float32Array>> {
+    const good = [...this.#good].map(([name, values]) => [`good ${name}`, values.slice()] as const);
+    return { rounds: Float32Array.of(this.#rounds), ...Object.fromEntries(good) };
+  }
+
+  load(state: Readonly<Record<string, Float32Array>>): void {
+    this.#rounds = state.rounds?.[0] ?? 0;
+    this.#good = new Map(
+      [...this.#learner.deployed].map(([name, values]) => [name, state[`good ${name}`]?.slice() ?? values] as const),
+    );
+  }
+
+  async #knowledge(frames: Uint8Array, count: number): Promise<Knowledge> {
+    const { classes } = this.#learner;
+    return knowledgeOf(softmax(await this.#learner.predict(frames, count), classes), classes);
+  }
 }

@@ -1,38 +1,45 @@
 /**
- * @file edgeshift: the default method. Norms follow the frames as far as these have drifted, shifts of the top blocks follow the
- * entropy of certain predictions down, and guards decide when neither may happen.
+ * @file edgeshift: the default method. Norms follow the frames as far as these have drifted; while they do, and for a while after,
+ * scales and shifts follow the entropy of certain predictions down; guards decide when neither may happen.
  *
- * Statistics are constants in the backward pass, so that a block keeps one bit an activation (MobileTL) and a call may be cut
- * into passes; the memory is that of one pass. A round
+ * Frames are normalized by the statistics in use, and gradients are those of Batch Renormalization, so that a call may be cut into
+ * passes of a few frames; the memory is that of one pass. A round
  * 1. takes the statistics m of its frames, normalized by themselves layer by layer,
  * 2. measures the drift D from the statistics in use (norm-drift.ts), averaged over the norms,
  * 3. moves the statistics by w = 1 - e^(-gain D) towards m, at least `least`: a sudden change is followed at once,
- * 4. predicts with them, and descends along the entropy of the frames that pass the filters,
- * and does neither 3 nor the descent of 4 where the drift is below `still`.
+ * 4. predicts with them, descends along the entropy of the frames that pass the filters, and draws what trains towards the
+ *    deployed values by `anchor` (as ROID does; Marsden et al., WACV 2024), so that one world's corrections do not burden the next.
+ * Where the drift is below `still`, 3 is left out, and 4 too once `settle` rounds have passed since the last drift. Then looks
+ * become rare (guards/calm.ts).
  *
- * Numbers: `learningRate` of Adam; `pass` frames a pass; `memory` frames kept and looked at in a round; `blocks` whose shifts
- * train, counted from the top; `gain`, `least` of step 3; `still`: D below which nothing has moved; `skew`,
- * `skewMost`: D of the last norm from which frames count as of few classes (`fewClasses`); `margin`, `redundancy` of the filters;
+ * Numbers: `learningRate` of Adam; `pass` frames a pass at most; `memory` frames kept and looked at in a round; `blocks` whose norms
+ * train, counted from the top; `gain`, `least` of step 3; `still`: D below which nothing has moved; `settle`; `anchor`; `skew`,
+ * `skewMost`: D of the last norm from which frames count as of few classes (norm-look.ts); `margin`, `redundancy` of the filters;
  * `twinEvery` rounds between looks at the frozen twin. How they were chosen stands in the README.
  */
 import { countBlocks } from '../../scheme/scheme.ts';
 import type { LateLabel, Outcome } from '../adapter.ts';
 import { argmaxRows, crossEntropyGradient, entropies, entropyGradient, softmax } from '../entropy.ts';
+import { Calm } from '../guards/calm.ts';
 import { FrameFilter } from '../guards/filters.ts';
-import { compareWithTwin, knowledgeOf } from '../guards/twin.ts';
-import type { Learner, Values } from '../learner.ts';
+import { FrozenTwin } from '../guards/twin.ts';
+import type { Learner } from '../learner.ts';
 import { balanced, bankBytes, type MemoryBank } from '../memory-bank.ts';
 import type { Method, MethodSettings, Running } from '../method.ts';
-import { drifts, movedTowards, movingNorms, type NormNames, pooled } from '../norm-drift.ts';
+import { movedTowards, movingNorms, type NormNames } from '../norm-drift.ts';
+import { driftOf, lookAt, ofDeployedWorld, ofFewClasses } from '../norm-look.ts';
+import { type FramePass, inPasses } from '../passes.ts';
 
 const defaults = {
   learningRate: 1e-3,
-  pass: 16,
+  pass: 7,
   memory: 64,
   blocks: 99,
   gain: 40,
   least: 0.05,
   still: 0.002,
+  settle: 32,
+  anchor: 0.01,
   skew: 0.03,
   skewMost: 0.1,
   margin: 0.4,
@@ -48,10 +55,10 @@ export const edgeshift: Method = {
     const { blocks, pass } = numbersOf(settings);
     return {
       scheme: {
-        name: 'shifts',
+        name: 'norms',
         blocks: Math.min(countBlocks(graph), blocks),
         head: false,
-        norms: 'moving',
+        norms: 'renorm',
         // The statistics of a pass are read off as they are; how far they count is decided per round.
         momentum: 1,
         reach: 'all',
@@ -70,14 +77,6 @@ export const edgeshift: Method = {
 
 const numbersOf = ({ numbers }: MethodSettings): Numbers => ({ ...defaults, ...numbers });
 
-/** What a look at frames says of the statistics. */
-interface Look {
-  readonly found: Values;
-  /** D of each norm, from those in use and from the deployed ones. */
-  readonly fromUse: readonly number[];
-  readonly fromDeployed: readonly number[];
-}
-
 class EdgeshiftRun implements Running {
   readonly #learner: Learner;
   readonly #numbers: Numbers;
@@ -87,11 +86,12 @@ class EdgeshiftRun implements Running {
   readonly #frameBytes: number;
   readonly #bank: MemoryBank;
   readonly #filter: FrameFilter;
+  readonly #calm: Calm;
+  readonly #twin: FrozenTwin;
   /** Frames since the last round. */
   #waiting = 0;
-  /** Rounds that changed the model. */
-  #rounds = 0;
-  #good: Values;
+  /** Rounds that may still descend without drift. */
+  #settling = 0;
 
   constructor(learner: Learner, settings: MethodSettings) {
     this.#learner = learner;
@@ -100,27 +100,34 @@ class EdgeshiftRun implements Running {
     this.#norms = movingNorms(learner.plan);
     this.#statistics = this.#norms.flatMap(({ mean, variance }) => [mean, variance]);
     this.#frameBytes = 3 * learner.plan.model.imageSize ** 2;
-    const { memory, margin, redundancy } = this.#numbers;
+    const { memory, margin, redundancy, twinEvery } = this.#numbers;
     this.#bank = balanced({ capacity: memory, frameBytes: this.#frameBytes, classes: learner.classes });
     this.#filter = this.#guards.has('filter')
       ? new FrameFilter(learner.classes, margin, redundancy)
       : new FrameFilter(learner.classes, 1, 1);
-    this.#good = learner.deployed;
+    this.#calm = new Calm(memory);
+    this.#twin = new FrozenTwin(learner, { every: twinEvery, guards: this.#guards });
   }
 
   async observe(images: Uint8Array, count: number): Promise<Outcome> {
     const { memory } = this.#numbers;
-    const own = count >= memory ? await this.#follow(images, count) : 'few frames';
-    const logits = await (own === DRIFT ? this.#descend(images, count) : this.#learner.predict(images, count));
+    const own = await this.#lookAt(images, count);
+    const logits = await (descends(own) ? this.#descend(images, count) : this.#learner.predict(images, count));
     this.#remember(images, logits);
-    const isDue = this.#guards.has('memory') && this.#bank.size === memory && this.#waiting >= memory;
-    const fromMemory = isDue && (own === 'few frames' || own === 'label shift');
+    const fromMemory =
+      (own === FEW || own === SKEWED) &&
+      this.#guards.has('memory') &&
+      this.#bank.size === memory &&
+      this.#waiting >= this.#patience;
     const found = fromMemory ? await this.#follow(this.#bank.frames, memory) : own;
-    if (fromMemory && found === DRIFT) await this.#descend(this.#bank.frames, memory);
-    if (own !== 'few frames' || isDue) this.#waiting = 0;
-    const verdict = found === DRIFT ? await this.#askTwin() : null;
+    if (fromMemory && descends(found)) await this.#descend(this.#bank.frames, memory);
+    if (fromMemory || (own !== FEW && own !== CALM)) {
+      this.#waiting = 0;
+      this.#calm.looked(found !== STILL);
+    }
+    const verdict = descends(found) ? await this.#twin.ask(this.#bank.frames, this.#bank.size) : null;
     const reason = fromMemory ? `memory: ${found}` : found;
-    return { logits, updated: found === DRIFT || found === BACK, reason: verdict ?? reason };
+    return { logits, updated: descends(found) || found === BACK, reason: verdict ?? reason };
   }
 
   async teach(labelled: readonly LateLabel[]): Promise<void> {
@@ -144,73 +151,71 @@ class EdgeshiftRun implements Running {
   reset(): void {
     this.#bank.clear();
     this.#filter.reset();
-    this.#good = this.#learner.deployed;
-    [this.#waiting, this.#rounds] = [0, 0];
+    this.#calm.reset();
+    this.#twin.reset();
+    [this.#waiting, this.#settling] = [0, 0];
   }
 
   save(): Readonly<Record<string, Float32Array>> {
-    const good = [...this.#good].map(([name, values]) => [`good ${name}`, values.slice()] as const);
     return {
       ...this.#bank.save(),
       filter: this.#filter.save(),
-      counts: Float32Array.of(this.#waiting, this.#rounds),
-      ...Object.fromEntries(good),
+      calm: this.#calm.save(),
+      counts: Float32Array.of(this.#waiting, this.#settling),
+      ...this.#twin.save(),
     };
   }
 
   load(state: Readonly<Record<string, Float32Array>>): void {
     this.#bank.load(state);
     this.#filter.load(state.filter ?? new Float32Array());
-    [this.#waiting, this.#rounds] = [state.counts?.[0] ?? 0, state.counts?.[1] ?? 0];
-    this.#good = new Map(
-      [...this.#learner.deployed].map(([name, values]) => [name, state[`good ${name}`]?.slice() ?? values] as const),
-    );
+    this.#calm.load(state.calm ?? new Float32Array());
+    [this.#waiting, this.#settling] = [state.counts?.[0] ?? 0, state.counts?.[1] ?? 0];
+    this.#twin.load(state);
+  }
+
+  /** Frames between looks. */
+  get #patience(): number {
+    return this.#guards.has('drift') ? this.#calm.patience : this.#numbers.memory;
+  }
+
+  /** A look at the frames of a call, if they are enough and it is time for one. */
+  async #lookAt(images: Uint8Array, count: number): Promise<string> {
+    if (count < this.#numbers.memory) return FEW;
+    return this.#waiting + count < this.#patience ? CALM : this.#follow(images, count);
   }
 
   /** Step 1 to 3 of a round; says what came of it. */
   async #follow(images: Uint8Array, count: number): Promise<string> {
-    const { still, gain, least } = this.#numbers;
+    const { still, gain, least, settle } = this.#numbers;
     const inUse = await this.#learner.read(this.#statistics);
-    const look = await this.#look(images, count, inUse);
-    if (this.#guards.has('skew') && fewClasses(look, this.#numbers)) {
-      // Nothing can be learnt from them but this: the world may be the deployed one again. The first norm's input is the same
-      // whatever has been adapted.
-      if ((look.fromDeployed[0] ?? 0) >= RETURN * (look.fromUse[0] ?? 0)) return 'label shift';
+    const look = await lookAt(this.#learner, this.#norms, this.#passes(images, count), inUse);
+    if (this.#guards.has('skew') && ofFewClasses(look, this.#numbers)) {
+      // Nothing can be learnt from them but this.
+      if (!ofDeployedWorld(look)) return SKEWED;
       await this.#learner.reset();
       return BACK;
     }
-    const drift = mean(look.fromUse);
-    if (this.#guards.has('drift') && drift < still) return 'no drift';
+    const drift = driftOf(look);
+    if (this.#guards.has('drift') && drift < still) {
+      if (this.#settling === 0) return STILL;
+      this.#settling--;
+      return SETTLING;
+    }
+    this.#settling = settle;
     const weight = Math.max(least, 1 - Math.exp(-gain * drift));
     await this.#learner.write(movedTowards(inUse, look.found, weight));
     return DRIFT;
   }
 
-  async #look(images: Uint8Array, count: number, inUse: Values): Promise<Look> {
-    const passes: Values[] = [];
-    for (const { part, n } of this.#passes(images, count)) {
-      // A short rest would count as much as a whole pass.
-      if (n < this.#numbers.pass && passes.length > 0) break;
-      await this.#learner.forward(part, n);
-      passes.push(await this.#learner.read(this.#statistics));
-    }
-    await this.#learner.write(inUse);
-    const found = pooled(this.#norms, passes);
-    return {
-      found,
-      fromUse: drifts(this.#norms, found, inUse),
-      fromDeployed: drifts(this.#norms, found, this.#learner.deployed),
-    };
-  }
-
   /** Step 4: the logits before the update. */
   async #descend(images: Uint8Array, count: number): Promise<Float32Array> {
-    const { learningRate } = this.#numbers;
+    const { learningRate, anchor } = this.#numbers;
     const { classes } = this.#learner;
     if (learningRate === 0 || this.#learner.trained.length === 0) return this.#learner.predict(images, count);
     const logits = new Float32Array(count * classes);
     let learnt = false;
-    for (const { part, n, from } of this.#passes(images, count)) {
+    for (const { images: part, count: n, from } of this.#passes(images, count)) {
       const z = await this.#learner.forwardHeld(part, n);
       logits.set(z, from * classes);
       const p = softmax(z, classes);
@@ -221,7 +226,11 @@ class EdgeshiftRun implements Running {
       this.#filter.learnt(p, weights);
       learnt = true;
     }
-    if (learnt) await this.#learner.update({ learningRate });
+    if (learnt) {
+      await this.#learner.update({ learningRate });
+      const trained = await this.#learner.read(this.#learner.trained);
+      await this.#learner.write(movedTowards(trained, this.#learner.deployed, anchor));
+    }
     return logits;
   }
 
@@ -230,67 +239,22 @@ class EdgeshiftRun implements Running {
     for (const [n, label] of labels.entries()) {
       this.#bank.add(images.subarray(n * this.#frameBytes, (n + 1) * this.#frameBytes), label, 0);
     }
+    this.#calm.saw(entropies(softmax(logits, this.#learner.classes), this.#learner.classes));
     this.#waiting += labels.length;
   }
 
-  /** Compares with the frozen twin now and then, and goes back if it knows more. Null: nothing was done. */
-  async #askTwin(): Promise<string | null> {
-    const { twinEvery } = this.#numbers;
-    const watching = this.#guards.has('no-harm') || this.#guards.has('collapse');
-    this.#rounds += 1;
-    if (!watching || this.#rounds % twinEvery !== 0 || this.#bank.size === 0) return null;
-    const { classes, deployed } = this.#learner;
-    const know = async () =>
-      knowledgeOf(softmax(await this.#learner.predict(this.#bank.frames, this.#bank.size), classes), classes);
-    const adapted = await know();
-    const current = await this.#learner.read();
-    await this.#learner.write(deployed);
-    const verdict = compareWithTwin(adapted, await know());
-    if (verdict === 'collapsed' && this.#guards.has('collapse')) {
-      await this.#learner.reset();
-      this.#good = deployed;
-      return 'collapsed, back to deployed';
-    }
-    if (verdict === 'worse' && this.#guards.has('no-harm')) {
-      // The snapshot once; if that was no better either, the deployed model.
-      await this.#learner.write(this.#good);
-      await this.#learner.resetOptimizer();
-      this.#good = deployed;
-      return 'worse than the twin, rolled back';
-    }
-    await this.#learner.write(current);
-    if (verdict === 'fine') this.#good = current;
-    return null;
-  }
-
-  *#passes(images: Uint8Array, count: number) {
-    const { pass } = this.#numbers;
-    for (let from = 0; from < count; from += pass) {
-      const n = Math.min(pass, count - from);
-      yield { part: images.subarray(from * this.#frameBytes, (from + n) * this.#frameBytes), n, from };
-    }
+  #passes(images: Uint8Array, count: number): readonly FramePass[] {
+    return inPasses(images.subarray(0, count * this.#frameBytes), count, this.#numbers.pass);
   }
 }
 
-/**
- * Whether frames are of few classes. A changed world moves the norms from the input on, and each less that stands on corrected
- * ones; few classes move the last ones most.
- */
-function fewClasses({ fromUse, fromDeployed }: Look, { skew, skewMost }: Numbers): boolean {
-  return [fromUse, fromDeployed].every((d) => {
-    const last = d.at(-1) ?? 0;
-    const middle = mean(d.slice(Math.floor(d.length / 3), Math.ceil((2 * d.length) / 3)));
-    return last > skewMost || (last > skew && last > SKEW_RATIO * middle);
-  });
-}
-
-const SKEW_RATIO = 3;
-
-const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value / values.length, 0);
-
-/** Results of a round after which the model is another. */
-const DRIFT = 'drift';
+/** What a call or a round comes to. */
+const FEW = 'few frames';
+const CALM = 'no drift lately';
+const STILL = 'no drift';
+const SKEWED = 'label shift';
 const BACK = 'label shift, back to deployed';
+const SETTLING = 'after drift';
+const DRIFT = 'drift';
 
-/** How much nearer the deployed statistics must lie to skewed frames than those in use, at the first norm. */
-const RETURN = 0.5;
+const descends = (found: string): boolean => found === DRIFT || found === SETTLING;

@@ -27,13 +27,14 @@ export const batchNorm: CpuOp = {
   backward(o, { simd, arena }) {
     const w = workspace(o, arena);
     const { attributes, rows, channels } = w;
-    const isBatch = attributes.statistics === 'batch';
     const x = o.input(0);
-    if (isBatch && x) moments(o, simd, w);
+    const known = stored(o, arena, channels);
+    // Statistics whose gradient is taken along: the batch's own, for `renorm` scaled to the stored ones.
+    const own = attributes.statistics !== 'moving' && x !== 0;
+    if (own) moments(o, simd, w);
     else {
-      const { mean, variance } = stored(o, arena, channels);
-      w.mean.set(mean);
-      w.variance.set(variance);
+      w.mean.set(known.mean);
+      w.variance.set(known.variance);
     }
     const inverse = w.first;
     for (let c = 0; c < channels; c++) inverse[c] = inverseStd(w.variance, attributes.epsilon, c);
@@ -43,19 +44,28 @@ export const batchNorm: CpuOp = {
       simd.batchNormSums(o.dOutput, x, rows, channels, at(w.mean), at(inverse), at(sums), at(products), 0, channels);
     } else simd.columnSum(o.dOutput, rows, channels, at(sums), 0, channels);
     const scale = floats(o, arena, 'scale', channels);
+    const isRenorm = own && attributes.statistics === 'renorm';
+    const usedInverse = (c: number): number =>
+      isRenorm ? inverseStd(known.variance, attributes.epsilon, c) : (inverse[c] ?? 1);
     if (o.dInput(0)) {
       const [a, b, offset] = [w.fourth, w.fifth, w.sixth];
       for (let c = 0; c < channels; c++) {
-        const factor = (scale?.[c] ?? 1) * (inverse[c] ?? 1);
+        const factor = (scale?.[c] ?? 1) * usedInverse(c);
         a[c] = factor;
-        b[c] = isBatch ? (-factor * (inverse[c] ?? 1) * (products[c] ?? 0)) / rows : 0;
-        offset[c] = isBatch ? (-factor * (sums[c] ?? 0)) / rows : 0;
+        b[c] = own ? (-factor * (inverse[c] ?? 1) * (products[c] ?? 0)) / rows : 0;
+        offset[c] = own ? (-factor * (sums[c] ?? 0)) / rows : 0;
       }
-      if (isBatch) {
-        simd.batchNormInput(o.dOutput, x, o.dInput(0), rows, channels, at(w.mean), at(a), at(b), at(offset));
-      } else simd.affineBackward(o.dOutput, o.dInput(0), rows, channels, at(a), 0, 0, 0, channels);
+      if (own) simd.batchNormInput(o.dOutput, x, o.dInput(0), rows, channels, at(w.mean), at(a), at(b), at(offset));
+      else simd.affineBackward(o.dOutput, o.dInput(0), rows, channels, at(a), 0, 0, 0, channels);
     }
     add(o, arena, 'shift', sums);
+    if (isRenorm && o.dParameter('scale')) {
+      // From products with the batch's own xhat to those with the stored one's.
+      for (let c = 0; c < channels; c++) {
+        const between = (w.mean[c] ?? 0) - (known.mean[c] ?? 0);
+        products[c] = usedInverse(c) * ((products[c] ?? 0) / (inverse[c] ?? 1) + (sums[c] ?? 0) * between);
+      }
+    }
     add(o, arena, 'scale', products);
   },
 };
