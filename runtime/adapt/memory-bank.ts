@@ -191,13 +191,22 @@ function unpackPixels(values: Float32Array): Uint8Array {
   return bytes;
 }
 
-/** The latest frames, as many of each predicted class as there are: the oldest of the largest class leaves. */
+/**
+ * The latest frames, as many of each predicted class as there are: the oldest of the largest class leaves. One that has become
+ * stale leaves before: a model that takes everything for one class would else go on with frames of a world long gone.
+ */
 export function balanced(shape: BankShape): MemoryBank {
   return new Bank(shape, oldestOfMany);
 }
 
+/** Age from which a frame is stale, in capacities. */
+const STALE = 8;
+
 function oldestOfMany(bank: Bank, label: number): number {
-  if (bank.size < bank.shape.capacity) return bank.size;
+  const { capacity } = bank.shape;
+  if (bank.size < capacity) return bank.size;
+  const stale = bank.ages.findIndex((age) => age > STALE * capacity);
+  if (stale >= 0) return stale;
   const held = bank.held();
   held[label] = (held[label] ?? 0) + 1;
   const most = Math.max(...held);

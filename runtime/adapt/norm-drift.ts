@@ -24,16 +24,22 @@ export function movingNorms(plan: Plan): readonly NormNames[] {
   );
 }
 
-/** D of each norm, 0 where both agree. */
-export function drifts(norms: readonly NormNames[], first: Values, second: Values): number[] {
+/**
+ * D of each norm, 0 where both agree.
+ *
+ * @param errors squared standard errors of the first ones (`pooled`): what they alone would make of D, to second order, is taken
+ *   off, so that frames of the same world have 0 in the mean; below 0 by chance
+ */
+export function drifts(norms: readonly NormNames[], first: Values, second: Values, errors?: Values): number[] {
   return norms.map(({ mean, variance }) => {
     const [m1, v1] = [first.get(mean) ?? [], first.get(variance) ?? []];
     const [m2, v2] = [second.get(mean) ?? [], second.get(variance) ?? []];
+    const [ofMean, ofVariance] = [errors?.get(mean), errors?.get(variance)];
     let sum = 0;
     for (let c = 0; c < m1.length; c++) {
-      const d = ((m1[c] ?? 0) - (m2[c] ?? 0)) ** 2;
+      const d = ((m1[c] ?? 0) - (m2[c] ?? 0)) ** 2 - (ofMean?.[c] ?? 0);
       const [a, b] = [(v1[c] ?? 0) + EPSILON, (v2[c] ?? 0) + EPSILON];
-      sum += ((a + d) / b + (b + d) / a) / 2 - 1;
+      sum += ((a + d) / b + (b + d) / a) / 2 - 1 - (ofVariance?.[c] ?? 0) / (2 * a * b);
     }
     return sum / m1.length;
   });
@@ -49,23 +55,36 @@ export function movedTowards(from: Values, to: Values, weight: number): Values {
   );
 }
 
-/** Statistics of all passes together: passes of equal size, each with its own mean and variance. */
-export function pooled(norms: readonly NormNames[], passes: readonly Values[]): Values {
-  const result = new Map<string, Float32Array>();
+export interface Pooled {
+  /** Statistics of all passes together. */
+  readonly found: Values;
+  /** Their squared standard errors, from how the passes differ; 0 of a single pass. */
+  readonly errors: Values;
+}
+
+/** Passes of about equal size, each with its own mean and variance, as a sample of the world. */
+export function pooled(norms: readonly NormNames[], passes: readonly Values[]): Pooled {
+  const [found, errors] = [new Map<string, Float32Array>(), new Map<string, Float32Array>()];
   for (const { mean, variance } of norms) {
+    const ofPasses = (name: string, c: number): number[] => passes.map((pass) => pass.get(name)?.[c] ?? 0);
     const length = passes[0]?.get(mean)?.length ?? 0;
-    const [means, variances] = [new Float32Array(length), new Float32Array(length)];
+    const vector = (): Float32Array => new Float32Array(length);
+    const [means, variances, ofMeans, ofVariances] = [vector(), vector(), vector(), vector()];
     for (let c = 0; c < length; c++) {
-      let [sum, squares] = [0, 0];
-      for (const pass of passes) {
-        const m = pass.get(mean)?.[c] ?? 0;
-        sum += m;
-        squares += (pass.get(variance)?.[c] ?? 0) + m * m;
-      }
-      means[c] = sum / passes.length;
-      variances[c] = Math.max(0, squares / passes.length - (sum / passes.length) ** 2);
+      const [m, v] = [moments(ofPasses(mean, c)), moments(ofPasses(variance, c))];
+      means[c] = m.mean;
+      variances[c] = v.mean + m.variance;
+      ofMeans[c] = m.variance / Math.max(1, passes.length - 1);
+      ofVariances[c] = v.variance / Math.max(1, passes.length - 1);
     }
-    result.set(mean, means).set(variance, variances);
+    found.set(mean, means).set(variance, variances);
+    errors.set(mean, ofMeans).set(variance, ofVariances);
   }
-  return result;
+  return { found, errors };
+}
+
+/** Biased variance. */
+function moments(values: readonly number[]): { readonly mean: number; readonly variance: number } {
+  const mean = values.reduce((sum, value) => sum + value / values.length, 0);
+  return { mean, variance: values.reduce((sum, value) => sum + (value - mean) ** 2 / values.length, 0) };
 }

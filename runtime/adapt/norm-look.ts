@@ -9,6 +9,8 @@ export interface Look {
   /** D of each norm (norm-drift.ts), from those in use and from the deployed ones. */
   readonly fromUse: readonly number[];
   readonly fromDeployed: readonly number[];
+  /** D from those in use, averaged over the norms, without what sampling so few frames makes of it. */
+  readonly drift: number;
 }
 
 /** Takes the statistics of the frames; those in use are in place again afterwards. The plan's momentum is 1. */
@@ -24,12 +26,14 @@ export async function lookAt(
     ofPasses.push(await learner.read([...inUse.keys()]));
   }
   await learner.write(inUse);
-  const found = pooled(norms, ofPasses);
-  return { found, fromUse: drifts(norms, found, inUse), fromDeployed: drifts(norms, found, learner.deployed) };
+  const { found, errors } = pooled(norms, ofPasses);
+  return {
+    found,
+    fromUse: drifts(norms, found, inUse),
+    fromDeployed: drifts(norms, found, learner.deployed),
+    drift: mean(drifts(norms, found, inUse, errors)),
+  };
 }
-
-/** D, averaged over the norms. */
-export const driftOf = ({ fromUse }: Look): number => mean(fromUse);
 
 /** D of the last norm from which frames count as of few classes: where the middle ones moved less, and however they moved. */
 export interface SkewLimits {
@@ -56,7 +60,7 @@ export function ofDeployedWorld({ fromUse, fromDeployed }: Look): boolean {
 
 const SKEW_RATIO = 3;
 
-/** How much nearer the deployed statistics must lie to the frames than those in use. */
-const RETURN = 0.5;
+/** How near the deployed statistics must lie to the frames, against those in use; a little nearer, so that sampling decides nothing. */
+const RETURN = 0.9;
 
 const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value / values.length, 0);

@@ -31,9 +31,38 @@ test('pooled passes have the moments of all their values', (t) => {
   };
   const passes = values.map((pass) => statistics([moments(pass)[0]], [moments(pass)[1]]));
   const [mean, variance] = moments(values.flat());
-  const found = pooled(norms, passes);
+  const { found } = pooled(norms, passes);
   t.true(Math.abs((found.get('m')?.[0] ?? Number.NaN) - mean) <= 1e-6);
   t.true(Math.abs((found.get('v')?.[0] ?? Number.NaN) - variance) <= 1e-6);
+});
+
+test('frames of the same world have no drift in the mean once sampling is taken off; those of another keep theirs', (t) => {
+  const seed = 20261121;
+  const random = new Random(seed);
+  const truth = statistics([0.5], [2]);
+  const look = (shift: number) => {
+    const passes = Array.from({ length: 10 }, () => {
+      const values = Array.from({ length: 12 }, () => random.normal(0.5 + shift, Math.SQRT2));
+      const m = values.reduce((sum, value) => sum + value / 12, 0);
+      return statistics([m], [values.reduce((sum, value) => sum + (value - m) ** 2 / 12, 0)]);
+    });
+    const { found, errors } = pooled(norms, passes);
+    return [drifts(norms, found, truth), drifts(norms, found, truth, errors)].map(([d]) => d ?? Number.NaN);
+  };
+  const mean = (shift: number): readonly [number, number] => {
+    const looks = Array.from({ length: 2000 }, () => look(shift));
+    const of = (which: number): number => looks.reduce((sum, pair) => sum + (pair[which] ?? Number.NaN) / 2000, 0);
+    return [of(0), of(1)];
+  };
+  const [raw, corrected] = mean(0);
+  const [, away] = mean(0.5);
+  t.log(
+    `seed ${seed}: ${raw.toFixed(4)} of the sample, ${corrected.toFixed(4)} corrected, ${away.toFixed(4)} elsewhere`,
+  );
+  t.true(raw > 0.01);
+  t.true(Math.abs(corrected) < 0.1 * raw);
+  // (0.5)^2 / 2
+  t.true(Math.abs(away - 0.125) < 0.02);
 });
 
 test('statistics move the given share of the way', (t) => {

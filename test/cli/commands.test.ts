@@ -63,7 +63,7 @@ test('help and version; wrong use ends with 2', async (t) => {
     ],
     [/--train "nope\.\*" matches no tensor of "tiny"\nHint: it has \d+ tensors/, 'plan', model, '--train', 'nope.*'],
     [/nothing of "tiny" trains with these/, 'plan', model, '--freeze', '*'],
-    [/--norms must be one of stored, batch, moving: "live"/, 'plan', model, '--norms', 'live'],
+    [/--norms must be one of stored, batch, moving, renorm: "live"/, 'plan', model, '--norms', 'live'],
     [/--norms batch needs the whole batch at once/, 'plan', model, '--norms', 'batch', '--micro-batch', '1'],
     [/--save must be one of mask, 2bit/, 'plan', model, '--save', '5bit'],
     [/--accounting must be one of edgeshift, tinytl/, 'plan', model, '--accounting', 'mine'],

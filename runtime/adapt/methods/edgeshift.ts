@@ -9,8 +9,7 @@
  * 3. moves the statistics by w = 1 - e^(-gain D) towards m, at least `least`: a sudden change is followed at once,
  * 4. predicts with them, descends along the entropy of the frames that pass the filters, and draws what trains towards the
  *    deployed values by `anchor` (as ROID does; Marsden et al., WACV 2024), so that one world's corrections do not burden the next.
- * Where the drift is below `still`, 3 is left out, and 4 too once `settle` rounds have passed since the last drift. Then looks
- * become rare (guards/calm.ts).
+ * Where the drift has been below `still` for `settle` rounds, 3 and 4 are left out, and looks become rare (guards/calm.ts).
  *
  * Numbers: `learningRate` of Adam; `pass` frames a pass at most; `memory` frames kept and looked at in a round; `blocks` whose norms
  * train, counted from the top; `gain`, `least` of step 3; `still`: D below which nothing has moved; `settle`; `anchor`; `skew`,
@@ -27,7 +26,7 @@ import type { Learner } from '../learner.ts';
 import { balanced, bankBytes, type MemoryBank } from '../memory-bank.ts';
 import type { Method, MethodSettings, Running } from '../method.ts';
 import { movedTowards, movingNorms, type NormNames } from '../norm-drift.ts';
-import { driftOf, lookAt, ofDeployedWorld, ofFewClasses } from '../norm-look.ts';
+import { lookAt, ofDeployedWorld, ofFewClasses } from '../norm-look.ts';
 import { type FramePass, inPasses } from '../passes.ts';
 
 const defaults = {
@@ -37,7 +36,7 @@ const defaults = {
   blocks: 99,
   gain: 40,
   least: 0.05,
-  still: 0.002,
+  still: 0.005,
   settle: 32,
   anchor: 0.01,
   skew: 0.03,
@@ -196,16 +195,13 @@ class EdgeshiftRun implements Running {
       await this.#learner.reset();
       return BACK;
     }
-    const drift = driftOf(look);
-    if (this.#guards.has('drift') && drift < still) {
-      if (this.#settling === 0) return STILL;
-      this.#settling--;
-      return SETTLING;
-    }
-    this.#settling = settle;
+    const { drift } = look;
+    const drifts = drift >= still || !this.#guards.has('drift');
+    if (!drifts && this.#settling === 0) return STILL;
+    this.#settling = drifts ? settle : this.#settling - 1;
     const weight = Math.max(least, 1 - Math.exp(-gain * drift));
     await this.#learner.write(movedTowards(inUse, look.found, weight));
-    return DRIFT;
+    return drifts ? DRIFT : SETTLING;
   }
 
   /** Step 4: the logits before the update. */
