@@ -25,7 +25,7 @@ export interface CgroupLimits {
 const noLimitBytes = 2 ** 60;
 
 /** A mounted hierarchy: version 2 has no controllers. */
-interface Mount {
+export interface Mount {
   readonly controllers: readonly string[];
   /** Group that stands at the mount point; `/` unless a container has only its own part mounted. */
   readonly group: string;
@@ -73,7 +73,7 @@ export async function readCgroupLimits(root: string): Promise<CgroupLimits> {
 }
 
 /** Lines of /proc/self/cgroup: `hierarchy:controllers:path`; version 2 has no controllers. */
-function parseGroups(text: string): { controllers: string[]; path: string }[] {
+export function parseGroups(text: string): { controllers: string[]; path: string }[] {
   return text
     .split('\n')
     .map((line) => /^\d+:([^:]*):(.*)$/.exec(line))
@@ -85,7 +85,7 @@ function parseGroups(text: string): { controllers: string[]; path: string }[] {
  * The cgroup lines of /proc/self/mountinfo: `id parent device root point options - type source superoptions`; a version 1
  * mount names its controllers among the last. Sources: Linux man page proc_pid_mountinfo(5).
  */
-function parseMounts(text: string): Mount[] {
+export function parseMounts(text: string): Mount[] {
   return text.split('\n').flatMap((line) => {
     const [before = '', after = ''] = line.split(' - ');
     const [, , , group = '/', point = ''] = before.split(' ');
@@ -100,7 +100,7 @@ function parseMounts(text: string): Mount[] {
  * The group's folder and those above it, down to the mount itself; `..` of a foreign namespace stays at the mount. Below a
  * mount that begins at some group, paths count from there.
  */
-function ancestors(mount: Mount, path: string): string[] {
+export function ancestors(mount: Mount, path: string): string[] {
   const whole = posix.normalize(`/${path}`);
   const inside = mount.group !== '/' && `${whole}/`.startsWith(`${mount.group}/`);
   const parts = (inside ? whole.slice(mount.group.length) : whole).split('/').filter(Boolean);

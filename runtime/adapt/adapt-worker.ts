@@ -1,5 +1,6 @@
 /** @file The worker's side of worker-adapter.ts: answers calls on an adapter, one after the other. */
 import { parentPort, workerData } from 'node:worker_threads';
+import { lowerThreadPriority } from '../engine/thread-priority.ts';
 import { READY, type WorkerAnswer, type WorkerCall } from '../engine/worker-calls.ts';
 import { describeError } from '../engine/worker-error.ts';
 import { GarbageMeter, releaseGarbage } from '../garbage.ts';
@@ -75,7 +76,10 @@ async function open(options: AdaptOptions): Promise<{ readonly facts: AdapterFac
 }
 
 async function start(): Promise<void> {
-  const { facts, adapter } = await open(workerData as AdaptOptions);
+  const options = workerData as AdaptOptions;
+  // Before onnxruntime starts threads, which take after this one.
+  if (options.yields) lowerThreadPriority();
+  const { facts, adapter } = await open(options);
   const shared = new SharedArrayBuffer(adapter.batch * 3 * adapter.imageSize ** 2);
   const frames = new Uint8Array(shared);
   // Reading the model left more behind than adapting it takes.

@@ -50,6 +50,8 @@ export interface AdaptOptions {
    * learnt. Default `adapter`.
    */
   readonly role?: 'adapter' | 'predictor';
+  /** An adapter in a worker gives way to the process's other threads (Linux); default false. */
+  readonly yields?: boolean;
   /** What the process holds besides, such as a predictor, in bytes, and frames that wait: counted against the budget. Default 0. */
   readonly besideBytes?: number;
   readonly besideFrames?: number;

@@ -2,7 +2,7 @@
 import { rm } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { learntTensor, writeDelta } from '../delta/delta.ts';
-import type { Engine } from '../engine/engine.ts';
+import type { Engine, EngineStatistics } from '../engine/engine.ts';
 import { WorkerEngine } from '../engine/worker-engine.ts';
 import { releaseGarbage } from '../garbage.ts';
 import type { Plan } from '../plan/plan.ts';
@@ -23,6 +23,8 @@ export type RunEvent =
   | { readonly kind: 'skipped'; readonly files: readonly { readonly path: string; readonly reason: string }[] }
   | { readonly kind: 'plan'; readonly plan: Plan }
   | { readonly kind: 'resume'; readonly step: number }
+  /** Before the first step and after the last one. */
+  | { readonly kind: 'statistics'; readonly statistics: EngineStatistics }
   | { readonly kind: 'accuracy'; readonly when: 'before' | 'after'; readonly accuracy: number };
 
 export interface TrainHooks {
@@ -184,10 +186,11 @@ async function trainSession(
   const start = found ?? { ...fresh, accuracyBefore: await measureAccuracy(engine, test.dataset, test.indices) };
   onEvent({ kind: 'accuracy', when: 'before', accuracy: start.accuracyBefore });
   const loop = new TrainingLoop(engine, config, images, folder, start, onEvent, signal);
+  onEvent({ kind: 'statistics', statistics: await engine.statistics() });
   const result: LoopResult = await loop.run();
-  if (result.interrupted) {
-    return { result, accuracyAfter: null, statistics: await engine.statistics(), learnt: false };
-  }
+  const statistics = await engine.statistics();
+  onEvent({ kind: 'statistics', statistics });
+  if (result.interrupted) return { result, accuracyAfter: null, statistics, learnt: false };
   const accuracyAfter = await measureAccuracy(engine, test.dataset, test.indices);
   onEvent({ kind: 'accuracy', when: 'after', accuracy: accuracyAfter });
   const notes = {

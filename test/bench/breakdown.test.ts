@@ -4,7 +4,8 @@ import { emptyStep } from '../../runtime/autodiff/training-graph.ts';
 import type { Plan, PlannedBuffer, PlannedStep } from '../../runtime/plan/plan.ts';
 import { grouped, linearity, type Rates, roofShare, type Stage, stagesOf } from '../../tools/bench/breakdown.ts';
 import { powersBetween } from '../../tools/bench/table.ts';
-import { prefixFlops, stepWork, updateBytes } from '../../tools/bench/traffic.ts';
+import { stepWork } from '../../tools/bench/traffic.ts';
+import { prefixFlops, updateBytes } from '../../tools/profiler/traffic.ts';
 
 const WINDOW = { strides: [1, 1], dilations: [1, 1] };
 const pointwise = { ...WINDOW, kernel: [1, 1], pads: [0, 0, 0, 0] };

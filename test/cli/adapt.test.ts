@@ -205,6 +205,7 @@ test('wrong uses end with 2 and say what to do', async (t) => {
     [[...base, '--source', images, '--run', folder], /holds a run already\nHint: continue it with --resume/],
     [[...base, '--source', images, '--background', '--method', 'tent'], /statistics of each batch/],
     [[...base, '--source', 'http://0.0.0.0:0'], /needs a token/],
+    [[...base, '--source', images, '--label-device', 'ffff:ffff'], /--label-device needs --label-keys/],
     [[...base, '--source', '-', '--size', '640'], /--size must be width and height/],
   ];
   for (const [args, message] of cases) {
@@ -217,7 +218,7 @@ test('wrong uses end with 2 and say what to do', async (t) => {
   t.regex(other.stderr, /was saved with numbers|was saved with seed 1, this run has 7/);
 });
 
-test('a source or a model that is not there ends with 1', async (t) => {
+test('a source, a model or a device that is not there ends with 1', async (t) => {
   const missing = await edgeshift(['adapt', ...base, '--source', join(root, 'nowhere')]);
   t.is(missing.code, 1);
   t.regex(missing.stderr, /nowhere: cannot be listed/);
@@ -226,6 +227,10 @@ test('a source or a model that is not there ends with 1', async (t) => {
   const unreadable = await edgeshift(['adapt', broken, '--source', images]);
   t.is(unreadable.code, 1);
   t.regex(unreadable.stderr, /is not an ONNX model or is damaged/);
+  const keys = ['--label-keys', 'a=0', '--label-device', '/dev/null'];
+  const absent = await edgeshift(['adapt', ...base, '--source', images, ...keys]);
+  t.is(absent.code, 1);
+  t.regex(absent.stderr, /device with keys: none that is "\/dev\/null" was found|node-hid: cannot be loaded/);
 });
 
 test('a reader that goes away ends the lines and not the predictions', async (t) => {

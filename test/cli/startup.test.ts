@@ -24,11 +24,23 @@ function loads(t: ExecutionContext, args: readonly string[], packages: readonly 
 }
 
 test('help and version load the options and nothing else', (t) => {
-  for (const args of [['--help'], ['--version'], ['plan', '--help'], ['train', '--help']]) {
+  for (const args of [
+    ['--help'],
+    ['--version'],
+    ['plan', '--help'],
+    ['train', '--help'],
+    ['profile', 'compare', '--help'],
+  ]) {
     const own = loads(t, args, ['commander']);
     t.deepEqual(
       [...own].sort(),
-      ['runtime/errors.js', 'tools/cli/flags.js', 'tools/cli/main.js', 'tools/cli/report-error.js'],
+      [
+        'runtime/errors.js',
+        'tools/cli/commands/profile-compare.js',
+        'tools/cli/flags.js',
+        'tools/cli/main.js',
+        'tools/cli/report-error.js',
+      ],
       args.join(' '),
     );
   }

@@ -117,6 +117,19 @@ testInstalled('it plans, trains, exports and evaluates with the wasm it brings',
   t.true((evaluation.accuracy as number) > before, `accuracy ${evaluation.accuracy} of the exported model`);
 });
 
+testInstalled('it profiles a training and writes the report, and has the rules for devices', async (t) => {
+  const model = await tinyModel(join(project, 'profiled.onnx'));
+  const data = await toyImages(join(project, 'profiled'));
+  const train = ['train', model, '--data', data, '--run', 'profiled-run', '--batch', '8', '--blocks', '1'];
+  const out = ['--out', 'profile', '--json'];
+  const record = json(await edgeshift(t, 'profile', '--cap', '1GiB', ...out, '--', ...train, '--max-steps', '4'));
+  t.like(record.outcome, { status: 'finished', exitCode: 0 });
+  t.true((record.steps as unknown[]).length > 0);
+  t.regex(await readFile(join(project, 'profile', 'report.html'), 'utf8'), /^<!doctype html>/);
+  const rules = join(project, 'node_modules', 'edgeshift', 'runtime', 'hid', '70-edgeshift-hid.rules');
+  t.true((await stat(rules)).size > 0);
+});
+
 testInstalled('the library is imported by its name', async (t) => {
   const script = `
     import { BudgetError, loadProfile, openModel, planReport, planTraining } from 'edgeshift';

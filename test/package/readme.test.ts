@@ -49,9 +49,11 @@ function help(t: ExecutionContext, command: string): Promise<string> {
   return asked;
 }
 
-/** Checks a command line of edgeshift: the command and its options exist. */
+/** Checks a command line of edgeshift: the command and its options exist, and those of a command after `--`. */
 async function checkUse(t: ExecutionContext, line: string, words: readonly string[]): Promise<void> {
-  const [command = '', ...rest] = words;
+  const end = words.indexOf('--');
+  if (end >= 0) await checkUse(t, line, words.slice(end + 1));
+  const [command = '', ...rest] = end < 0 ? words : words.slice(0, end);
   t.regex(await help(t, ''), new RegExp(`^  ${command} `, 'm'), `${line}: no such command`);
   const text = await help(t, command);
   for (const word of rest.filter((candidate) => candidate.startsWith('--'))) {
@@ -74,7 +76,19 @@ test('every command in the README exists, with every option it is given', async 
 });
 
 test('options named in the text of the README exist', async (t) => {
-  const names = ['plan', 'train', 'warmup', 'adapt', 'evaluate', 'export', 'devices', 'convert', 'inspect', 'corrupt'];
+  const names = [
+    'plan',
+    'train',
+    'warmup',
+    'adapt',
+    'evaluate',
+    'export',
+    'devices',
+    'convert',
+    'inspect',
+    'corrupt',
+    'profile',
+  ];
   const texts = await Promise.all(names.map((name) => help(t, name)));
   const prose = (await read('README.md')).replace(/^```.*?^```$/gms, '');
   // Options of npm and Node that the README speaks of as well.

@@ -54,7 +54,7 @@ test('the loss falls, accuracy rises, and the run folder holds all there is', as
   );
   t.deepEqual((await readDelta(join(run, 'delta.safetensors'))).classes, ['class-0', 'class-1', 'class-2']);
   const kinds = new Set(events.map(({ kind }) => kind));
-  t.deepEqual(kinds, new Set(['images', 'plan', 'accuracy', 'step', 'epoch', 'checkpoint']));
+  t.deepEqual(kinds, new Set(['images', 'plan', 'accuracy', 'statistics', 'step', 'epoch', 'checkpoint']));
 });
 
 test('the same seed gives the same run to the last bit, another seed another', async (t) => {

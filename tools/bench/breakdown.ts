@@ -1,7 +1,8 @@
 /** @file Where a step's time goes, and each part as a share of its roofline: arithmetic on what was measured. */
 import type { EngineMillis } from '../../runtime/engine/engine.ts';
 import type { Plan, PlannedStep } from '../../runtime/plan/plan.ts';
-import { type Convolution, type Product, prefixFlops, productFlops, stepWork, updateBytes } from './traffic.ts';
+import { prefixFlops, updateBytes } from '../profiler/traffic.ts';
+import { type Convolution, type Product, productFlops, stepWork } from './traffic.ts';
 
 /** Measured in the same run. */
 export interface Rates {

@@ -9,6 +9,7 @@ import { parseAugment } from '../../runtime/train/data/augment.ts';
 import { batches } from '../../runtime/train/data/batches.ts';
 import { openDataset } from '../../runtime/train/data/dataset.ts';
 import { allIndices } from '../../runtime/train/evaluate.ts';
+import { updateBytes } from '../profiler/traffic.ts';
 import { type Bound, grouped, OPTIMIZER, PREFIX, type Rates, roofShare, type Stage, stagesOf } from './breakdown.ts';
 import { Contender } from './contender.ts';
 import { nodeProgram } from './launch.ts';
@@ -17,7 +18,7 @@ import { benchNetwork } from './networks.ts';
 import { datasetCache, program } from './places.ts';
 import { facts, factsText, median, table } from './report.ts';
 import { inferenceModel, type OurStep, oursCommand, type StepOptions } from './step.ts';
-import { type Convolution, type Product, productFlops, stepWork, updateBytes } from './traffic.ts';
+import { type Convolution, type Product, productFlops, stepWork } from './traffic.ts';
 
 export type StagesOptions = Omit<StepOptions, 'against' | 'cached'>;
 

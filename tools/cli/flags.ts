@@ -32,7 +32,7 @@ export function addPlanOptions(command: Command): Command {
     .option('--label-smoothing <s>', 'probability spread over all classes')
     .option('--train <globs>', "tensors that learn in place of the scheme's choice, such as 'features.1[5-7].*'")
     .option('--freeze <globs>', 'tensors that do not learn')
-    .option('--norms <statistics>', 'of the norms in trained blocks: stored, batch or moving')
+    .option('--norms <statistics>', 'of the norms in trained blocks: stored, batch, moving or renorm')
     .option('--norm-momentum <m>', "weight of a batch in the norms' running statistics (default: 0.1)")
     .option('--save <how>', 'what is kept for the backward pass: mask, 2bit, 3bit, 4bit, 8bit, float or auto')
     .option('--recompute', 'compute trained blocks again instead of keeping their insides (default: if it must be)')
@@ -128,6 +128,14 @@ export function addAdaptOptions(command: Command): Command {
     .option('--deadline <ms>', 'how long a frame may wait for others of its batch')
     .option('--probabilities', 'say the probability of each class')
     .option('--labels <file>', 'JSON lines {"frame" or "name", "class"} that are appended while the stream runs')
+    .option(
+      '--label-keys <mapping>',
+      "keys that label the frame shown: 'a=cat,b=dog,c=undo' (pedal, key pad, keyboard)",
+    )
+    .option(
+      '--label-device <device>',
+      'with --label-keys: path, vendor:product or serial number, if several are plugged in',
+    )
     .option('--keep-labels <n>', 'frames that are kept for their labels', '256')
     .option('--run <folder>', 'where the state is saved')
     .option('--resume', 'continue the run in --run where its last snapshot stands')

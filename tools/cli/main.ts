@@ -5,6 +5,7 @@
  * The first line keeps memory small: one malloc heap that gives freed pages back at once, and a small young generation.
  */
 import { Command } from 'commander';
+import { addCompare } from './commands/profile-compare.ts';
 import {
   addAdaptOptions,
   addDataOptions,
@@ -100,6 +101,25 @@ program
   .requiredOption('--out <file>', 'ONNX file to write')
   .option('--json', 'print JSON')
   .action(action(() => import('./commands/export.ts')));
+
+const profile = program
+  .command('profile <command...>')
+  .usage('[options] -- train|adapt ...')
+  .description('run train or adapt under a memory cap and write down what it really took')
+  .option('--device <name>', 'device profile whose memory cap and cores are held')
+  .option('--cap <size>', "memory cap, such as 160MiB (default: the profile's)")
+  .option('--cpus <n>', 'CPU time in cores, such as 1.5')
+  .option('--cores <n>', 'cores to run on')
+  .option(
+    '--limit <kind>',
+    'what holds it: cgroup-v2, cgroup-v1, systemd-scope or watchdog (default: the first to be had)',
+  )
+  .option('--out <folder>', 'folder of the record and its report (default: profiles/<time>)')
+  .option('--find-cap', 'look for the smallest cap under which it finishes')
+  .option('--power-meter [device]', 'measure energy by a USB power meter: its path, vendor:product or serial number')
+  .option('--json', 'print the record as JSON')
+  .action(action(() => import('./commands/profile.ts')));
+addCompare(profile);
 
 program
   .command('devices [word] [name]')

@@ -62,6 +62,7 @@ export class TrainProgress {
         return;
       }
       case 'checkpoint':
+      case 'statistics':
         return;
     }
   }

@@ -4,7 +4,6 @@ import { BackgroundAdapter, planBackground } from '../../../runtime/adapt/backgr
 import { writeAdaptedDelta, writeAdaptedModel } from '../../../runtime/adapt/export-adapted.ts';
 import { type AdaptOptions, type PlannedAdaptation, planAdaptation } from '../../../runtime/adapt/open.ts';
 import { runSession, type SessionResult } from '../../../runtime/adapt/session.ts';
-import { followLines } from '../../../runtime/adapt/streams/follow-lines.ts';
 import { type QueuePolicy, queuePolicies } from '../../../runtime/adapt/streams/frame-queue.ts';
 import { LateLabels } from '../../../runtime/adapt/streams/late-labels.ts';
 import { openSource, type SourceOptions } from '../../../runtime/adapt/streams/open-source.ts';
@@ -13,6 +12,9 @@ import { WorkerAdapter } from '../../../runtime/adapt/worker-adapter.ts';
 import { UsageError } from '../../../runtime/errors.ts';
 import { bytesText } from '../../../runtime/plan/bytes-text.ts';
 import { planReport } from '../../../runtime/plan/report.ts';
+import { ProfileEmitter } from '../../profiler/emit.ts';
+import { AdaptationEmitter } from '../../profiler/emit-adaptation.ts';
+import { followLabels, openKeys } from '../adapt-labels.ts';
 import { adaptOptions, sourceKind, sourceOptions } from '../adapt-options.ts';
 import { AdaptProgress, resultText } from '../adapt-progress.ts';
 import { choiceFlag, countFlag, type Flags, numberFlag, textFlag } from '../flags.ts';
@@ -45,12 +47,12 @@ export async function run([model = '']: readonly string[], flags: Flags): Promis
   const { adapter, background } = opened;
   if (opened.note !== null) progress.line(opened.note);
   const { facts } = adapter;
+  using profile = AdaptationEmitter.of(ProfileEmitter.open(), facts.plan);
   const exports = new Exports(options, flags, adapter, progress);
   stop.onExport = () => exports.write();
-  const labels = new LateLabels({
-    ...{ classCount: adapter.classes, classes: facts.classNames, imageSize: adapter.imageSize },
-    keep,
-  });
+  const labelled = { classCount: adapter.classes, classes: facts.classNames, imageSize: adapter.imageSize, keep };
+  const labels = new LateLabels(labelled);
+  await using keys = await openKeys(flags, labelled, labels, (text) => progress.line(text));
   const run = await openRun(options, flags, adapter, kind);
   const hooks = { onLabel: (message: unknown) => labels.add(message), stats: () => ({ labels: labels.counts() }) };
   const source = await openSource({
@@ -71,9 +73,16 @@ export async function run([model = '']: readonly string[], flags: Flags): Promis
       snapshotFrames: countFlag(flags, 'snapshotFrames', 1) ?? 5000,
       snapshotSeconds: numberFlag(flags, 'snapshotSeconds') ?? 300,
       signal: stop.signal,
-      onEvent: (event) => progress.show(event),
+      onPredicted: ({ index }) => keys?.show(index),
+      // Gives out the labels that could be taken back until now.
+      onDrained: async () => keys?.[Symbol.asyncDispose](),
+      onEvent: (event) => {
+        progress.show(event);
+        profile?.event(event);
+      },
     });
     await exports.write();
+    profile?.finished(result);
     progress.done();
     report(result, flags);
     if (result.failure !== null) throw result.failure;
@@ -132,11 +141,6 @@ async function openRun(
   return folder === undefined
     ? null
     : AdaptRun.open(folder, options, adapter, { resume, replayable: kind === 'folder' });
-}
-
-async function followLabels(path: string | undefined, labels: LateLabels, signal: AbortSignal): Promise<void> {
-  if (path === undefined) return;
-  for await (const line of followLines(path, { signal })) labels.addText(line);
 }
 
 /** Writes the files that were asked for, one writing at a time. */

@@ -5,6 +5,8 @@ import { DataError, UsageError } from '../../../runtime/errors.ts';
 import { bytesText } from '../../../runtime/plan/bytes-text.ts';
 import type { Plan } from '../../../runtime/plan/plan.ts';
 import { resumeTraining, type TrainHooks, type TrainResult, train } from '../../../runtime/train/train.ts';
+import { ProfileEmitter } from '../../profiler/emit.ts';
+import { TrainingEmitter } from '../../profiler/emit-training.ts';
 import { type Flags, textFlag } from '../flags.ts';
 import { trainOptions } from '../plan-flags.ts';
 import { TrainProgress } from '../train-progress.ts';
@@ -24,14 +26,19 @@ export async function follow(flags: Flags, begin: (hooks: TrainHooks) => Promise
   process.once('SIGINT', interrupt);
   process.once('SIGTERM', interrupt);
   const savedPlan = textFlag(flags, 'plan');
+  using profile = TrainingEmitter.of(ProfileEmitter.open());
   const hooks: TrainHooks = {
-    onEvent: (event) => progress.show(event),
+    onEvent: (event) => {
+      progress.show(event);
+      profile?.event(event);
+    },
     signal: stop.signal,
     ...(savedPlan !== undefined && { plan: await readPlan(savedPlan) }),
   };
   try {
     const result = await begin(hooks);
     progress.done();
+    await profile?.finished(result);
     if (flags.json === true) console.log(JSON.stringify(result));
     else process.stdout.write(resultText(result));
     return 0;
