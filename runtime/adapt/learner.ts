@@ -1,7 +1,6 @@
 /** @file The model while it adapts: an engine, what changes in it, and the way back to the model as it was deployed. */
 import type { Engine } from '../engine/engine.ts';
 import { optimizerStates, type Plan, stateBuffer } from '../plan/plan.ts';
-import { inPasses } from './passes.ts';
 
 /** Values of changing tensors by name. */
 export type Values = ReadonlyMap<string, Float32Array>;
@@ -65,15 +64,8 @@ export class Learner {
   }
 
   /** Logits with the statistics as they are; nothing changes. */
-  async predict(images: Uint8Array, count: number): Promise<Float32Array> {
-    const { microBatch, model } = this.plan;
-    const logits = new Float32Array(count * this.classes);
-    const frames = images.subarray(0, count * 3 * model.imageSize ** 2);
-    // A lone last frame would cost nearly as much as a pass of several.
-    for (const { images: part, count: n, from } of inPasses(frames, count, microBatch)) {
-      logits.set(await this.engine.forward({ count: n, images: part }), from * this.classes);
-    }
-    return logits;
+  predict(images: Uint8Array, count: number): Promise<Float32Array> {
+    return this.engine.forward({ count, images });
   }
 
   /** Logits as in a training step: norms follow the frames, and `descend` may come next. */

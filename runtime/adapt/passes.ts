@@ -1,4 +1,5 @@
 /** @file Frames in passes of about equal size: statistics and gradients of a lone last frame would count as much as a whole pass. */
+import { evenParts } from '../engine/parts.ts';
 
 export interface FramePass {
   /** u8 RGB, channels-last. */
@@ -11,10 +12,9 @@ export interface FramePass {
 /** @param most frames of a pass at most, from 1 */
 export function inPasses(images: Uint8Array, count: number, most: number): readonly FramePass[] {
   const frameBytes = images.length / count;
-  const passes = Math.ceil(count / most);
-  const start = (pass: number): number => Math.round((pass * count) / passes);
-  return Array.from({ length: passes }, (_, pass) => {
-    const [from, to] = [start(pass), start(pass + 1)];
-    return { images: images.subarray(from * frameBytes, to * frameBytes), count: to - from, from };
-  });
+  return Array.from(evenParts(count, most), ([from, n]) => ({
+    images: images.subarray(from * frameBytes, (from + n) * frameBytes),
+    count: n,
+    from,
+  }));
 }

@@ -1,6 +1,6 @@
 import test, { type ExecutionContext } from 'ava';
 import type { Kernel, KernelSample, Wants } from '../../kernels/kernel.ts';
-import { assertClose } from '../support/compare.ts';
+import { assertClose, centredDifferences } from '../support/compare.ts';
 import {
   allKernels,
   drawCase,
@@ -11,22 +11,12 @@ import {
 } from '../support/kernel-cases.ts';
 
 const seed = 20261121;
-const EPSILON = 1e-5;
 /** Rounding of float64 over the step: about 1e-16 / 1e-5 times the loss, plus the third derivative times 1e-10. */
 const tolerance = { rtol: 1e-6, atol: 1e-6 };
 
-/** Centred differences of <cotangent, y> by every element of `values`, which `runForward` sees through the case. */
-function differences(drawn: KernelCase, cotangent: Float64Array, values: Float64Array): Float64Array {
-  const loss = (): number => runForward(drawn, []).output.reduce((sum, y, i) => sum + y * (cotangent[i] ?? 0), 0);
-  return values.map((value, i) => {
-    values[i] = value + EPSILON;
-    const above = loss();
-    values[i] = value - EPSILON;
-    const below = loss();
-    values[i] = value;
-    return (above - below) / (2 * EPSILON);
-  });
-}
+/** Differences of <cotangent, y> by every element of `values`, which `runForward` sees through the case. */
+const differences = (drawn: KernelCase, cotangent: Float64Array, values: Float64Array): Float64Array =>
+  centredDifferences(() => runForward(drawn, []).output, cotangent, values);
 
 const gradientCheck = test.macro((t: ExecutionContext, kernel: Kernel, sample: KernelSample) => {
   const drawn = drawCase(kernel, sample, seed);

@@ -50,3 +50,22 @@ export function assertRelativeL2(
   const error = relativeL2(actual, expected);
   t.true(error <= tolerance, `${about}: relative L2 error ${error} is above ${tolerance}`);
 }
+
+const STEP = 1e-5;
+
+/** Centred differences of <cotangent, y> by every element of `values`, which `forward` reads: (f(v + h) - f(v - h)) / 2h, h = 1e-5. */
+export function centredDifferences(
+  forward: () => Float64Array,
+  cotangent: Float64Array,
+  values: Float64Array,
+): Float64Array {
+  const loss = (): number => forward().reduce((sum, y, i) => sum + y * (cotangent[i] ?? 0), 0);
+  return values.map((value, i) => {
+    values[i] = value + STEP;
+    const above = loss();
+    values[i] = value - STEP;
+    const below = loss();
+    values[i] = value;
+    return (above - below) / (2 * STEP);
+  });
+}

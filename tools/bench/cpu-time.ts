@@ -1,5 +1,6 @@
 /** @file How much processor time other processes took: on a shared machine a comparison needs rounds without them. */
 import { readFile } from 'node:fs/promises';
+import { statField } from '../profiler/probes/process-stat.ts';
 
 /** The kernel counts in hundredths of a second, whatever the processor's clock. */
 const TICKS_PER_SECOND = 100;
@@ -20,7 +21,6 @@ export async function otherSeconds(pids: readonly (number | undefined)[]): Promi
 
 async function processTicks(pid: number | undefined): Promise<number> {
   const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
-  // The name, in brackets, may hold anything; utime and stime are fields 14 and 15.
-  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-  return Number(fields[11] ?? 0) + Number(fields[12] ?? 0);
+  // utime and stime.
+  return text === '' ? 0 : statField(text, 14) + statField(text, 15);
 }

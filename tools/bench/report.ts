@@ -1,7 +1,7 @@
 /** @file What every benchmark prints: the machine it ran on, and a table. */
-import { execFileSync } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { cpus, loadavg } from 'node:os';
+import { commitOf } from '../profiler/commit.ts';
 import { root } from './places.ts';
 
 /** Without these a figure cannot be compared with another. */
@@ -20,23 +20,13 @@ export function facts(): Facts {
   const [first] = cpus();
   const { version } = createRequire(import.meta.url)('onnxruntime-node/package.json') as { version: string };
   return {
-    commit: commit(),
+    commit: commitOf(root),
     node: process.versions.node,
     onnxruntime: version,
     cpu: first?.model ?? 'unknown',
     cores: cpus().length,
     load: loadavg()[0] ?? 0,
   };
-}
-
-function commit(): string | null {
-  const git = (...args: string[]): string =>
-    execFileSync('git', args, { cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();
-  try {
-    return git('rev-parse', '--short', 'HEAD') + (git('status', '--porcelain') === '' ? '' : '+');
-  } catch {
-    return null;
-  }
 }
 
 export function factsText({ commit, node, onnxruntime, cpu, cores, load }: Facts): string {

@@ -1,8 +1,8 @@
 /** @file A profile for people: what was planned beside what was measured, and how it ended. */
 import { bytesText } from '../../runtime/plan/bytes-text.ts';
 import type { CapAttempt, FoundCap } from '../profiler/find-cap.ts';
-import type { PlannedRun, ProfileRecord, Sample } from '../profiler/record.ts';
-import { median } from '../profiler/report/quantities.ts';
+import type { PlannedRun, ProfileRecord } from '../profiler/record.ts';
+import { highest, medianStepMillis } from '../profiler/report/main-figures.ts';
 import { textTable } from './text-table.ts';
 
 export function profileText(record: ProfileRecord): string {
@@ -27,20 +27,15 @@ export function foundCapText({ capBytes, plannedBytes, free, smallest, attempts 
 
 /** What is planned of each kind, and the highest value that was measured. */
 function comparisonTable({ planned, peak, samples }: ProfileRecord): string {
-  const highest = (value: (sample: Sample) => number | null): number | null =>
-    samples.reduce<number | null>((most, sample) => {
-      const here = value(sample);
-      return here === null ? most : Math.max(most ?? 0, here);
-    }, null);
   const rows: readonly (readonly [string, number | null, number | null])[] = [
     ['whole process', planned?.totalBytes ?? null, peak.rssBytes],
     ['arena', planned?.arenaBytes ?? null, peak.arenaBytes],
     ['proportional (PSS)', null, peak.pssBytes],
     ['control group', null, peak.cgroupBytes],
-    ['  of it page cache', null, highest(({ pageCacheBytes }) => pageCacheBytes)],
-    ['anonymous', null, highest(({ anonymousBytes }) => anonymousBytes)],
-    ['code and mapped files', null, highest(({ fileBytes }) => fileBytes)],
-    ['JavaScript heap', null, highest(({ heapBytes }) => heapBytes)],
+    ['  of it page cache', null, highest(samples, ({ pageCacheBytes }) => pageCacheBytes)],
+    ['anonymous', null, highest(samples, ({ anonymousBytes }) => anonymousBytes)],
+    ['code and mapped files', null, highest(samples, ({ fileBytes }) => fileBytes)],
+    ['JavaScript heap', null, highest(samples, ({ heapBytes }) => heapBytes)],
   ];
   const cells = rows.map(([label, plan, measured]) => [
     ...[label, plan === null ? '-' : bytesText(plan), measured === null ? '-' : bytesText(measured)],
@@ -61,9 +56,8 @@ const words = (name: string): string => name.replace(/[A-Z]/g, (letter) => ` ${l
 
 function factsTable(record: ProfileRecord): string {
   const { machine, limit, marks, energy, millis } = record;
-  const steps = marks.filter(({ kind }) => kind === 'step');
-  const stepMillis = median(steps.flatMap((step) => step.millis ?? []));
-  const [first] = steps;
+  const first = marks.find(({ kind }) => kind === 'step');
+  const stepMillis = medianStepMillis(marks);
   const rows: readonly (readonly [string, string | null])[] = [
     ['outcome', outcomeText(record)],
     ['held by', `${limitName(record)}${limit.profile === null ? '' : `, as ${limit.profile}`}`],

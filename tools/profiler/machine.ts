@@ -1,5 +1,4 @@
 /** @file The machine, power mode and versions that a measurement holds for. */
-import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { arch, release, type } from 'node:os';
@@ -10,6 +9,7 @@ import { listProfiles } from '../../device-profiles/profiles.ts';
 import { rooflineRates } from '../../device-profiles/rates.ts';
 import type { DeviceProfile } from '../../device-profiles/schema.ts';
 import type { Rates } from '../../runtime/plan/plan.ts';
+import { commitOf } from './commit.ts';
 import { powerMode } from './probes/power-mode.ts';
 import type { Machine } from './record.ts';
 
@@ -27,8 +27,9 @@ export async function describeMachine(root = '/'): Promise<Machine> {
     cores: device.cpu.cores.value,
     memoryBytes: device.memoryTotalBytes.value,
     board: isBoard ? device.title : null,
-    powerMode: await powerMode(root),
-    commit: commit(packageFolder),
+    powerMode: await powerMode(root, device),
+    // An installed package may lie inside of somebody else's repository.
+    commit: existsSync(join(packageFolder, '.git')) ? commitOf(packageFolder) : null,
     versions: {
       edgeshift: versionOf(join(packageFolder, 'package.json')),
       node: process.versions.node,
@@ -51,16 +52,3 @@ export async function machineRates(given: DeviceProfile | null, root = '/'): Pro
 }
 
 const versionOf = (file: string): string => (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
-
-/** Short hash, with `+` if the working tree differs from it; null outside of a checkout. */
-function commit(folder: string): string | null {
-  // An installed package may lie inside of somebody else's repository.
-  if (!existsSync(join(folder, '.git'))) return null;
-  const git = (...args: string[]): string =>
-    execFileSync('git', args, { cwd: folder, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
-  try {
-    return git('rev-parse', '--short', 'HEAD').trim() + (git('status', '--porcelain') === '' ? '' : '+');
-  } catch {
-    return null;
-  }
-}

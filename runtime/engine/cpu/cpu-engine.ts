@@ -14,6 +14,7 @@ import { PIXELS } from '../../plan/lifetimes.ts';
 import { optimizerStates, type Plan, type PlannedStep } from '../../plan/plan.ts';
 import type { Engine, EngineInput, EngineModel, EngineStatistics, ForwardPass, StepResult, Update } from '../engine.ts';
 import { countCorrect, notFinite } from '../outcome.ts';
+import { evenParts, parts } from '../parts.ts';
 import { Arena } from './arena.ts';
 import { MatrixProducts } from './matrix-products.ts';
 import { bind, type Machine } from './operands.ts';
@@ -105,7 +106,7 @@ export class CpuEngine implements Engine {
     const wanted = (step: PlannedStep): boolean =>
       (step.pass === 'forward' || (training && step.pass === 'compress')) && !unread.has(step.output);
     const logits = new Float32Array(input.count * classes);
-    for (const [from, n] of parts(input.count, microBatch)) {
+    for (const [from, n] of evenParts(input.count, microBatch)) {
       await this.#enter(input, from, n);
       await this.#run(wanted, n, mode === 'held' ? 'again' : mode);
       logits.set(this.#machine.arena.view(values.logits, n), from * classes);
@@ -299,7 +300,3 @@ const CLEAR = 1;
 
 /** Kingma and Ba 2015; PyTorch's defaults. */
 const ADAM = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 } as const;
-
-function* parts(count: number, size: number): Generator<readonly [from: number, n: number]> {
-  for (let from = 0; from < count; from += size) yield [from, Math.min(size, count - from)];
-}

@@ -6,6 +6,8 @@ import { readFileSync } from 'node:fs';
 import { mkdir, readdir, readFile, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { statField } from '../probes/process-stat.ts';
+import { kill } from './kill.ts';
 
 const NAME = /^edgeshift-(\d+)-(\d+)-\d+$/;
 
@@ -56,20 +58,11 @@ export async function processesOf(folder: string): Promise<number[]> {
   return text.split('\n').filter(Boolean).map(Number);
 }
 
-function kill(pid: number): void {
-  try {
-    process.kill(pid, 'SIGKILL');
-  } catch {
-    // It has ended meanwhile.
-  }
-}
-
 /** When a process started, in clock ticks since boot: tells it from a later one of the same number. Null: there is none. */
 function startTicks(pid: number): number | null {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    // The name before the last parenthesis may hold anything. Field 22 of proc_pid_stat(5), the 20th after the name.
-    return Number(text.slice(text.lastIndexOf(')') + 2).split(' ')[19]);
+    return statField(text, 22);
   } catch {
     return null;
   }

@@ -4,6 +4,7 @@
  * processes share count for each.
  */
 import { TreeMemory } from '../probes/tree-memory.ts';
+import { kill } from './kill.ts';
 import type { Holder, LimitWanted } from './limit.ts';
 
 /** Between two looks. Memory is filled at some GB a second, so that the cap may be passed by some 50 MB unseen. */
@@ -48,12 +49,4 @@ function watch(pid: number, capBytes: number, root: string, onKill: (count: numb
       memory.close();
     },
   };
-}
-
-function kill(pid: number): boolean {
-  try {
-    return process.kill(pid, 'SIGKILL');
-  } catch {
-    return false;
-  }
 }

@@ -1,15 +1,16 @@
 /** @file The power mode that a board is in now. */
 import { execFileSync } from 'node:child_process';
 import { detectDevice } from '../../../device-profiles/detect.ts';
+import type { DeviceProfile } from '../../../device-profiles/schema.ts';
 
 /** How long nvpmodel may take to answer. */
 const ANSWER_MILLIS = 3000;
 
-/** The board's own name of its mode, as nvpmodel tells it or its files do; null where there are no modes. */
-export async function powerMode(root: string): Promise<string | null> {
+/** The board's own name of its mode, as nvpmodel tells it or its files do; null where there are no modes. @param detected if it is known already */
+export async function powerMode(root: string, detected?: DeviceProfile): Promise<string | null> {
   const asked = root === '/' ? askNvpmodel() : null;
   if (asked !== null) return asked;
-  const { id, name } = (await detectDevice(root)).powerMode;
+  const { id, name } = (detected ?? (await detectDevice(root))).powerMode;
   return id === undefined ? null : name;
 }
 

@@ -1,6 +1,7 @@
 /** @file A process and all that descend from it. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { statField } from './process-stat.ts';
 
 /** Numbers of the processes, the root first; empty if it is gone. */
 export function processTree(root: string, pid: number): number[] {
@@ -24,13 +25,13 @@ function childrenOf(folder: string, pid: number): number[] | null {
   return lists.flatMap((list) => (list ?? '').split(' ').filter(Boolean).map(Number));
 }
 
-/** From the parents that all processes of the system name: field 4 of proc_pid_stat(5). */
+/** From the parents that all processes of the system name. */
 function fromParents(folder: string): (parent: number) => readonly number[] {
   const children = new Map<number, number[]>();
   for (const name of names(folder)) {
     if (!/^\d+$/.test(name)) continue;
     const stat = read(join(folder, name, 'stat')) ?? '';
-    const parent = Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
+    const parent = statField(stat, 4);
     children.set(parent, [...(children.get(parent) ?? []), Number(name)]);
   }
   return (parent) => children.get(parent) ?? [];

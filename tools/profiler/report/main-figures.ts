@@ -1,5 +1,5 @@
 /** @file The figures by which runs are known and compared. */
-import type { ProfileRecord, Sample } from '../record.ts';
+import type { Mark, ProfileRecord, Sample } from '../record.ts';
 import { durationText, joulesText, median, percentText, sizeText } from './quantities.ts';
 
 /** One of the main figures. */
@@ -16,17 +16,23 @@ function mainFigure(key: string, label: string, text: MainFigure['text'], value:
   return { key, label, value, text };
 }
 
-function highestPressure(samples: readonly Sample[]): number | null {
-  return samples.reduce<number | null>(
-    (most, { pressure }) => (pressure === null ? most : Math.max(most ?? 0, pressure)),
-    null,
-  );
+/** Highest of a quantity over the samples that have it; null if none has. */
+export function highest(samples: readonly Sample[], value: (sample: Sample) => number | null): number | null {
+  return samples.reduce<number | null>((most, sample) => {
+    const here = value(sample);
+    return here === null ? most : Math.max(most ?? 0, here);
+  }, null);
+}
+
+/** Of the training steps or calls that say what they took. */
+export function medianStepMillis(marks: readonly Mark[]): number | null {
+  return median(marks.flatMap(({ kind, millis }) => (kind === 'step' && millis !== null ? [millis] : [])));
 }
 
 /** Of every record the same figures in the same order. */
 export function mainFigures(record: ProfileRecord): readonly MainFigure[] {
   const { limit, planned, peak, marks, millis, energy, samples } = record;
-  const steps = marks.filter(({ kind }) => kind === 'step');
+  const first = marks.find(({ kind }) => kind === 'step');
   return [
     mainFigure('capBytes', 'Cap', sizeText, limit.memoryBytes),
     mainFigure('plannedPeakBytes', 'Planned peak', sizeText, planned?.totalBytes ?? null),
@@ -35,10 +41,15 @@ export function mainFigures(record: ProfileRecord): readonly MainFigure[] {
     mainFigure('peakGroupBytes', 'Measured peak, control group', sizeText, peak.cgroupBytes),
     mainFigure('plannedArenaBytes', 'Arena, planned', sizeText, planned?.arenaBytes ?? null),
     mainFigure('touchedArenaBytes', 'Arena, touched', sizeText, peak.arenaBytes),
-    mainFigure('peakPressureShare', 'Highest memory pressure (PSI)', percentText, highestPressure(samples)),
+    mainFigure(
+      'peakPressureShare',
+      'Highest memory pressure (PSI)',
+      percentText,
+      highest(samples, ({ pressure }) => pressure),
+    ),
     mainFigure('runMillis', 'Whole run', durationText, millis),
-    mainFigure('firstStepMillis', 'First step done after', durationText, steps[0]?.at ?? null),
-    mainFigure('stepMillis', 'Median step', durationText, median(steps.flatMap((mark) => mark.millis ?? []))),
+    mainFigure('firstStepMillis', 'First step done after', durationText, first?.at ?? null),
+    mainFigure('stepMillis', 'Median step', durationText, medianStepMillis(marks)),
     mainFigure('stepJoules', 'Energy per step', joulesText, energy?.joulesPerStep ?? null),
     mainFigure('runJoules', 'Energy of the run', joulesText, energy?.joules ?? null),
   ];
