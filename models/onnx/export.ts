@@ -42,6 +42,24 @@ export async function exportModel(file: ModelFile, delta: Delta, path: string): 
 function mergeDelta(file: ModelFile, graph: Graph, delta: Delta): ModelProto {
   const { proto } = file;
   const source = proto.graph as GraphProto;
+  mergeLearnt(file, graph, delta);
+  addMetaNetworks(source, withDeltaHead(graph, delta), delta);
+  requireOneFile(file.path, source);
+  source.initializer = source.initializer.map(inlined);
+  source.node = source.node.map(inlinedNode);
+  resizeInput(source, graph);
+  setMetadata(proto, METADATA.preprocessing, JSON.stringify(delta.preprocessing));
+  setMetadata(proto, METADATA.classes, JSON.stringify(delta.classes));
+  setMetadata(proto, METADATA.dropLayers, '');
+  return proto;
+}
+
+/**
+ * Puts a delta's values and its head into the file in memory; meta networks are left out. `graph` is what the file was imported as.
+ * @throws DeltaError if it holds tensors the file does not have, or of other sizes
+ */
+export function mergeLearnt(file: ModelFile, graph: Graph, delta: Delta): void {
+  const source = file.proto.graph as GraphProto;
   const weights = new Map(source.initializer.map((tensor) => [tensor.name, tensor]));
   // A Constant node's tensor is known by the node's output, whatever its own name is.
   for (const node of source.node) {
@@ -70,15 +88,6 @@ function mergeDelta(file: ModelFile, graph: Graph, delta: Delta): ModelProto {
     setFloatData(tensor, data);
   }
   if (hasNewHead(delta)) replaceHeadNodes(source, graph, delta);
-  addMetaNetworks(source, withDeltaHead(graph, delta), delta);
-  requireOneFile(file.path, source);
-  source.initializer = source.initializer.map(inlined);
-  source.node = source.node.map(inlinedNode);
-  resizeInput(source, graph);
-  setMetadata(proto, METADATA.preprocessing, JSON.stringify(delta.preprocessing));
-  setMetadata(proto, METADATA.classes, JSON.stringify(delta.classes));
-  setMetadata(proto, METADATA.dropLayers, '');
-  return proto;
 }
 
 /** Constant nodes that hold their values as a list, by the tensor they make. */

@@ -31,10 +31,23 @@ export function extractPrefix(
   weights: 'inside' | 'beside' = 'inside',
 ): Uint8Array | null {
   if (cut === graph.input) return null;
+  const { node, initializer, encode } = cutOut(file, graph, cut);
+  if (weights === 'inside') requireOneFile(file.path, { node, initializer });
+  return encode(initializer.map(weights === 'inside' ? inlined : outside));
+}
+
+/** What lies between the image and a tensor. */
+interface CutOut {
+  readonly node: NodeProto[];
+  readonly initializer: TensorProto[];
+  /** ONNX bytes with these initializers in the place of its own; holds nothing of the file but nodes. */
+  encode(initializer: TensorProto[]): Uint8Array;
+}
+
+export function cutOut(file: ModelFile, graph: Graph, cut: string): CutOut {
+  const { irVersion, opsetImport, functions } = file.proto;
   const source = file.proto.graph as GraphProto;
   const nodes = ancestors(source, cut);
-  const initializer = usedInitializers(source, nodes);
-  if (weights === 'inside') requireOneFile(file.path, { node: nodes, initializer });
   const shape = shapeOf(graph, cut);
   const { name, shape: image } = imageInput(file, shapeOf(graph, graph.input)[0]);
   // A map leaves the session as the arena wants it; what lies so already, or is a vector, needs nothing but the name.
@@ -42,19 +55,20 @@ export function extractPrefix(
     shape.length === 3 && !channelsLastTensors(source).has(cut)
       ? makeNode('Transpose', OUTPUT, [cut], [OUTPUT], { perm: [0, 2, 3, 1] })
       : makeNode('Identity', OUTPUT, [cut], [OUTPUT]);
-  const model = makeModel({
-    irVersion: file.proto.irVersion,
-    opsetImport: file.proto.opsetImport,
-    functions: file.proto.functions,
-    graph: makeGraph({
-      name: 'prefix',
-      node: [...nodes.map(inlinedNode), last],
-      initializer: initializer.map(weights === 'inside' ? inlined : outside),
-      input: [makeValueInfo(name, ['N', 3, image[0] ?? 0, image[1] ?? 0])],
-      output: [makeValueInfo(OUTPUT, ['N', ...shape])],
-    }),
-  });
-  return encodeModel(model);
+  const node = [...nodes.map(inlinedNode), last];
+  const input = [makeValueInfo(name, ['N', 3, image[0] ?? 0, image[1] ?? 0])];
+  const output = [makeValueInfo(OUTPUT, ['N', ...shape])];
+  return {
+    node: nodes,
+    initializer: usedInitializers(source, nodes),
+    encode: (initializer) =>
+      encodeModel(
+        makeModel({
+          ...{ irVersion, opsetImport, functions },
+          graph: makeGraph({ name: 'prefix', node, initializer, input, output }),
+        }),
+      ),
+  };
 }
 
 /** Initializers that the nodes read, in the bodies of If and Loop too. */

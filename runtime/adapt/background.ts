@@ -56,7 +56,7 @@ function sidesOf(options: AdaptOptions): Sides<AdaptOptions> {
   const threads = options.threads ?? defaultThreads;
   const behind = Math.max(1, Math.floor(threads / 2));
   return {
-    adapter: { ...options, threads: behind, yields: true },
+    adapter: { ...options, threads: behind, yields: true, predicts: false },
     // The adapter's plan decides whether both fit.
     predictor: {
       ...options,

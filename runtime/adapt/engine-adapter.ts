@@ -63,7 +63,12 @@ export class EngineAdapter implements Adapter {
 
   async save(): Promise<Values> {
     const { model, optimizer, method } = prefixes;
-    const state = new Map<string, Float32Array>([['steps', Float32Array.of(this.#learner.steps)]]);
+    const { steps, engine } = this.#learner;
+    const state = new Map<string, Float32Array>([
+      ['steps', Float32Array.of(steps)],
+      // A fused network's logits are not the same to the bit.
+      ['fused', Float32Array.of(engine.fused ? 1 : 0)],
+    ]);
     for (const [name, values] of await this.#learner.read()) state.set(model + name, values);
     for (const [name, values] of await this.#learner.read(this.#learner.optimizerBuffers))
       state.set(optimizer + name, values);
@@ -81,6 +86,7 @@ export class EngineAdapter implements Adapter {
     await this.#learner.write(part(prefixes.model));
     await this.#learner.write(part(prefixes.optimizer));
     this.#learner.continueAt(state.get('steps')?.[0] ?? 0);
+    await this.#learner.fuse(state.get('fused')?.[0] === 1);
     this.#running.load(Object.fromEntries(part(prefixes.method)));
   }
 

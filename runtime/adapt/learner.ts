@@ -68,6 +68,11 @@ export class Learner {
     return this.engine.forward({ count, images });
   }
 
+  /** Makes predictions faster until something changes, or ends that; does nothing where the plan has no room for it. */
+  async fuse(wanted = true): Promise<void> {
+    await this.engine.fuse?.(wanted);
+  }
+
   /** Logits as in a training step: norms follow the frames, and `descend` may come next. */
   forward(images: Uint8Array, count: number): Promise<Float32Array> {
     return this.engine.forward({ count, images }, 'training');

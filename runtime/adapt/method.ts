@@ -1,6 +1,7 @@
 /** @file What a method of test-time adaptation is: what must be planned for it, and what it does with the frames. */
 import type { Graph } from '../graph/graph.ts';
 import type { OptimizerName } from '../plan/plan.ts';
+import type { Savings } from '../plan/savings.ts';
 import type { SchemeOptions } from '../scheme/options.ts';
 import type { LateLabel, Outcome } from './adapter.ts';
 import type { GuardName } from './guards/names.ts';
@@ -25,6 +26,10 @@ export interface MethodPlan {
   readonly optimizer: OptimizerName;
   /** Runs of nodes whose insides are computed again instead of kept; default none. */
   readonly computedAgain?: readonly (readonly string[])[];
+  /** How tensors that the backward pass reads are kept (Savings); default `float`. */
+  readonly tensors?: Savings['tensors'];
+  /** Whether predictions are to be faster while nothing changes (`Learner.fuse`), at the cost of another copy of the model; default false. */
+  readonly fuses?: boolean;
   /** Frames of one pass. */
   readonly microBatch: number;
 }

@@ -9,7 +9,10 @@ export interface Look {
   /** D of each norm (norm-drift.ts), from those in use and from the deployed ones. */
   readonly fromUse: readonly number[];
   readonly fromDeployed: readonly number[];
-  /** D from those in use, averaged over the norms, without what sampling so few frames makes of it. */
+  /**
+   * How far the frames' world lies from the one in use, without what sampling so few frames makes of it: D averaged over the norms,
+   * or half of the largest of a lower one, if that is more.
+   */
   readonly drift: number;
 }
 
@@ -31,7 +34,7 @@ export async function lookAt(
     found,
     fromUse: drifts(norms, found, inUse),
     fromDeployed: drifts(norms, found, learner.deployed),
-    drift: mean(drifts(norms, found, inUse, errors)),
+    drift: driftOf(drifts(norms, found, inUse, errors)),
   };
 }
 
@@ -56,6 +59,14 @@ export function ofFewClasses({ fromUse, fromDeployed }: Look, { skew, skewMost }
 /** Whether the frames' world is rather the deployed one: the first norm's input is the same whatever has been adapted. */
 export function ofDeployedWorld({ fromUse, fromDeployed }: Look): boolean {
   return (fromDeployed[0] ?? 0) < RETURN * (fromUse[0] ?? 0);
+}
+
+/**
+ * Frames that are brighter than the world in use move the first norm and no other, which stand on corrected ones: an average would
+ * hide it. The upper third is left to the average, since classes move it.
+ */
+function driftOf(d: readonly number[]): number {
+  return Math.max(mean(d), Math.max(...d.slice(0, Math.ceil((2 * d.length) / 3))) / 2);
 }
 
 const SKEW_RATIO = 3;

@@ -2,21 +2,22 @@
 
 import { loadProfile } from '../../device-profiles/profiles.ts';
 import { rooflineRates } from '../../device-profiles/rates.ts';
+import { openDeployed } from '../../models/onnx/open-deployed.ts';
 import { type Model, openModel } from '../../models/onnx/open-model.ts';
-import { withDelta } from '../delta/apply-to-graph.ts';
-import { type Delta, readDelta, requireBase } from '../delta/delta.ts';
+import { wholeNetwork } from '../../models/onnx/whole.ts';
+import { type Delta, readDelta } from '../delta/delta.ts';
 import { CpuEngine } from '../engine/cpu/cpu-engine.ts';
 import type { Preprocessing } from '../engine/engine.ts';
 import { BudgetError, UsageError } from '../errors.ts';
 import { elements, type Graph, parameterOf, shapeOf } from '../graph/graph.ts';
-import { processBaseBytes } from '../plan/accounting.ts';
+import { prefixLoadingBytes, prefixRunBytes, prefixWeightBytes, processBaseBytes } from '../plan/accounting.ts';
 import { budgetFacts, buildPlan } from '../plan/build.ts';
 import type { Plan } from '../plan/plan.ts';
 import { prepareScheme } from '../plan/prepare.ts';
 import { misfitText } from '../plan/search.ts';
 import { engineModel } from '../train/engine-model.ts';
 import { defaultThreads } from '../train/options.ts';
-import { plannedModel } from '../train/prepare.ts';
+import { plannedModel, trainedNames } from '../train/prepare.ts';
 import { EngineAdapter } from './engine-adapter.ts';
 import { type GuardName, guardNames } from './guards/names.ts';
 import { Learner } from './learner.ts';
@@ -52,6 +53,8 @@ export interface AdaptOptions {
   readonly role?: 'adapter' | 'predictor';
   /** An adapter in a worker gives way to the process's other threads (Linux); default false. */
   readonly yields?: boolean;
+  /** False: it is not asked for predictions, as behind a predictor; default true. */
+  readonly predicts?: boolean;
   /** What the process holds besides, such as a predictor, in bytes, and frames that wait: counted against the budget. Default 0. */
   readonly besideBytes?: number;
   readonly besideFrames?: number;
@@ -65,6 +68,8 @@ export interface PlannedAdaptation {
   /** With what the method adds. */
   readonly graph: Graph;
   readonly plan: Plan;
+  /** Whether there is room for a copy of the model that predicts while nothing changes. */
+  readonly fuses: boolean;
   readonly method: MethodName;
   readonly settings: MethodSettings;
   readonly role: 'adapter' | 'predictor';
@@ -81,47 +86,47 @@ export async function planAdaptation(options: AdaptOptions): Promise<PlannedAdap
   const numbers = { ...defaults, ...checkNumbers(method, options.numbers ?? {}) };
   const settings = { batch, seed, numbers, guards: new Set(options.guards ?? guardNames) };
   if (!Number.isInteger(batch) || batch < 1) throw new UsageError(`batch must be a whole number from 1: ${batch}`);
-  const { model, delta } = await openDeployed(options);
+  const { model, delta } = await open(options);
   const own = methodOf(method).plan(model.graph, settings);
   const asked = role === 'predictor' ? predictorOf(own, batch) : own;
   const graph = asked.graph ?? model.graph;
   const profile = await loadProfile(options.device ?? 'this-machine');
   const threads = options.threads ?? defaultThreads;
-  const plan = buildPlan(graph, {
-    model: plannedModel(model),
-    device: profile.name,
-    budgetBytes: options.budgetBytes ?? profile.limits.memoryBytes.value,
-    scheme: asked.scheme,
-    savings: { activations: 'float', tensors: 'float', recompute: false },
-    ...(asked.computedAgain && { computedAgain: asked.computedAgain }),
-    optimizer: asked.optimizer,
-    labelSmoothing: 0,
-    // A pass may take more frames than a call: those of a memory.
-    batch: Math.max(batch, asked.microBatch),
-    microBatch: asked.microBatch,
-    threads,
-    baseBytes: processBaseBytes(process.versions.node, threads) + besideBytes(options, model.imageSize),
-    rates: rooflineRates(profile),
-    objective: 'logits',
-    adaptationBytes: adaptationBytes(graph, asked, role === 'predictor' ? 'none' : method, settings),
-  });
+  const keptBytes = adaptationBytes(graph, asked, role === 'predictor' ? 'none' : method, settings);
+  const planWith = (wholeBytes: number): Plan =>
+    buildPlan(graph, {
+      model: plannedModel(model),
+      device: profile.name,
+      budgetBytes: options.budgetBytes ?? profile.limits.memoryBytes.value,
+      scheme: asked.scheme,
+      savings: { activations: 'float', tensors: asked.tensors ?? 'float', recompute: false },
+      ...(asked.computedAgain && { computedAgain: asked.computedAgain }),
+      optimizer: asked.optimizer,
+      labelSmoothing: 0,
+      // A pass may take more frames than a call: those of a memory.
+      batch: Math.max(batch, asked.microBatch),
+      microBatch: asked.microBatch,
+      threads,
+      baseBytes: processBaseBytes(process.versions.node, threads) + besideBytes(options, model.imageSize),
+      rates: rooflineRates(profile),
+      objective: 'logits',
+      adaptationBytes: keptBytes + wholeBytes,
+    });
+  const fusing = asked.fuses && options.predicts !== false ? planWith(wholeNetworkBytes(graph)) : null;
+  const fuses = fusing?.fits ?? false;
+  const plan = fusing?.fits ? fusing : planWith(0);
   if (!plan.fits) throw new BudgetError(misfitText(plan, undefined), budgetFacts(plan));
   const preprocessing = options.preprocessing ?? model.preprocessing;
-  return { model, delta, graph, plan, method, settings, role, preprocessing };
+  return { model, delta, graph, plan, fuses, method, settings, role, preprocessing };
 }
 
-/**
- * The model as it goes into service, and the delta that made it so.
- * @throws DeltaError if the delta belongs to another model or does not match it
- */
-async function openDeployed({ model: path, delta: deltaPath, imageSize }: AdaptOptions) {
+/** The model as it goes into service, and the delta that made it so. */
+async function open({ model: path, delta: deltaPath, imageSize }: AdaptOptions) {
   const delta = deltaPath === undefined ? null : await readDelta(deltaPath);
-  const side = imageSize ?? delta?.imageSize;
-  const model = await openModel(path, side === undefined ? {} : { imageSize: side });
-  if (!delta) return { model, delta };
-  requireBase(delta, model.file);
-  const graph = withDelta(model.graph, delta);
-  return { model: { ...model, graph, preprocessing: delta.preprocessing, classes: delta.classes }, delta };
+  const model = delta
+    ? await openDeployed(path, delta, imageSize)
+    : await openModel(path, imageSize === undefined ? {} : { imageSize });
+  return { model, delta };
 }
 
 /** Frames of a predictor's pass: few, since it stands beside the adapter in the same budget. */
@@ -168,6 +173,13 @@ function adaptationBytes(graph: Graph, asked: MethodPlan, method: MethodName, se
   return changing + methodOf(method).stateBytes({ trained, changing, frame, classes }, settings);
 }
 
+/** What a session of the whole network takes, while it is opened or while it runs. */
+function wholeNetworkBytes(graph: Graph): number {
+  const { nodes, output } = graph;
+  const running = prefixWeightBytes(graph, nodes) + prefixRunBytes(graph, nodes, output);
+  return Math.max(running, prefixLoadingBytes(graph, nodes));
+}
+
 /** @throws as `planAdaptation`, ExecutionError */
 export async function openAdapter(options: AdaptOptions): Promise<EngineAdapter> {
   return startAdapter(await planAdaptation(options));
@@ -175,8 +187,10 @@ export async function openAdapter(options: AdaptOptions): Promise<EngineAdapter>
 
 /** @throws ExecutionError */
 export async function startAdapter(planned: PlannedAdaptation): Promise<EngineAdapter> {
-  const { plan, graph, model, preprocessing } = planned;
-  const engine = await CpuEngine.create(plan, engineModel(model, graph, plan, preprocessing), { consume: true });
+  const { plan, graph, model, preprocessing, fuses } = planned;
+  const whole = fuses ? wholeNetwork(model.file, graph, trainedNames(graph, plan)) : null;
+  const parts = { ...engineModel(model, graph, plan, preprocessing), ...(whole && { whole }) };
+  const engine = await CpuEngine.create(plan, parts, { consume: true });
   try {
     const learner = await Learner.open(engine);
     const { start } = methodOf(planned.role === 'predictor' ? 'none' : planned.method);

@@ -3,6 +3,7 @@
  * outside runtime/engine knows how.
  */
 import type { ProductModels } from '../../models/onnx/products.ts';
+import type { WholeNetwork } from '../../models/onnx/whole.ts';
 import type { Plan } from '../plan/plan.ts';
 import type { InputSlots } from './input-slots.ts';
 
@@ -69,6 +70,8 @@ export interface EngineModel {
   readonly prefixFolder?: string;
   readonly products: ProductModels;
   readonly preprocessing: Preprocessing;
+  /** For `Engine.fuse`; default none. */
+  readonly whole?: WholeNetwork;
 }
 
 export interface Engine extends AsyncDisposable {
@@ -105,4 +108,11 @@ export interface Engine extends AsyncDisposable {
    */
   step(input: EngineInput, labels: Int32Array, update: Update): Promise<StepResult>;
   statistics(): Promise<EngineStatistics>;
+  /**
+   * Lets predictions (`forward` in mode `inference`) go through one fused session of the whole network, wherever its values are
+   * what they are now, or ends that. Absent where the engine has no such thing.
+   */
+  fuse?(wanted: boolean): Promise<void>;
+  /** Whether the next prediction goes through it. */
+  readonly fused?: boolean;
 }

@@ -5,11 +5,12 @@
  * Frames are normalized by the statistics in use, and gradients are those of Batch Renormalization, so that a call may be cut into
  * passes of a few frames; the memory is that of one pass. A round
  * 1. takes the statistics m of its frames, normalized by themselves layer by layer,
- * 2. measures the drift D from the statistics in use (norm-drift.ts), averaged over the norms,
+ * 2. measures the drift D from the statistics in use (norm-look.ts),
  * 3. moves the statistics by w = 1 - e^(-gain D) towards m, at least `least`: a sudden change is followed at once,
  * 4. predicts with them, descends along the entropy of the frames that pass the filters, and draws what trains towards the
  *    deployed values by `anchor` (as ROID does; Marsden et al., WACV 2024), so that one world's corrections do not burden the next.
- * Where the drift has been below `still` for `settle` rounds, 3 and 4 are left out, and looks become rare (guards/calm.ts).
+ * Where the drift has been below `still` for `settle` rounds, 3 and 4 are left out, looks become rare (guards/calm.ts), and
+ * predictions go through one session of the whole network until something changes.
  *
  * Numbers: `learningRate` of Adam; `pass` frames a pass at most; `memory` frames kept and looked at in a round; `blocks` whose norms
  * train, counted from the top; `gain`, `least` of step 3; `still`: D below which nothing has moved; `settle`; `anchor`; `skew`,
@@ -63,6 +64,8 @@ export const edgeshift: Method = {
         reach: 'all',
       },
       optimizer: 'adam',
+      tensors: '8bit',
+      fuses: true,
       microBatch: pass,
     };
   },
@@ -71,7 +74,10 @@ export const edgeshift: Method = {
     const { memory, pass } = numbersOf(settings);
     return bankBytes({ capacity: memory, frameBytes: frame, classes }) + (4 + Math.ceil(memory / pass)) * changing;
   },
-  start: (learner, settings) => new EdgeshiftRun(learner, settings),
+  start: async (learner, settings) => {
+    await learner.fuse();
+    return new EdgeshiftRun(learner, settings);
+  },
 };
 
 const numbersOf = ({ numbers }: MethodSettings): Numbers => ({ ...defaults, ...numbers });
@@ -197,7 +203,10 @@ class EdgeshiftRun implements Running {
     }
     const { drift } = look;
     const drifts = drift >= still || !this.#guards.has('drift');
-    if (!drifts && this.#settling === 0) return STILL;
+    if (!drifts && this.#settling === 0) {
+      await this.#learner.fuse();
+      return STILL;
+    }
     this.#settling = drifts ? settle : this.#settling - 1;
     const weight = Math.max(least, 1 - Math.exp(-gain * drift));
     await this.#learner.write(movedTowards(inUse, look.found, weight));

@@ -21,11 +21,14 @@ import { bind, type Machine } from './operands.ts';
 import { cpuOps } from './ops.ts';
 import { Prefix } from './prefix.ts';
 import { canShareMemory, SimdThreads } from './simd-threads.ts';
+import { WholeSession } from './whole-session.ts';
 
 export class CpuEngine implements Engine {
   readonly plan: Plan;
   readonly #machine: Machine;
   readonly #prefix: Prefix;
+  /** Null where the model has none. */
+  readonly #whole: WholeSession | null;
   /** Null where the SIMD kernels have one thread. */
   readonly #threads: SimdThreads | null;
   /** Values of one image at the cut. */
@@ -43,10 +46,16 @@ export class CpuEngine implements Engine {
   #prefixMillis = 0;
   #optimizerMillis = 0;
 
-  private constructor(plan: Plan, machine: Machine, prefix: Prefix, threads: SimdThreads | null) {
+  private constructor(
+    plan: Plan,
+    machine: Machine,
+    { prefix, whole }: { readonly prefix: Prefix; readonly whole: WholeSession | null },
+    threads: SimdThreads | null,
+  ) {
     this.plan = plan;
     this.#machine = machine;
     this.#prefix = prefix;
+    this.#whole = whole;
     this.#threads = threads;
     this.#statistics = plan.buffers.flatMap(({ name, category }) => (category === 'statistics' ? [name] : []));
     this.#featureElements = machine.arena.buffer(plan.values.cut).bytesPerImage / 4;
@@ -72,7 +81,8 @@ export class CpuEngine implements Engine {
     if (consume) for (const values of model.parameters.values()) freeNow(values);
     const products = await MatrixProducts.create(arena.memory, model.products, plan.threads);
     const machine = { arena, simd: threads?.kernels ?? local, products };
-    return new CpuEngine(plan, machine, await Prefix.open(plan, model, machine), threads);
+    const whole = model.whole ? new WholeSession(plan, model.whole, model, machine) : null;
+    return new CpuEngine(plan, machine, { prefix: await Prefix.open(plan, model, machine), whole }, threads);
   }
 
   async read(buffer: string): Promise<Float32Array> {
@@ -102,6 +112,7 @@ export class CpuEngine implements Engine {
     if (training && input.count > microBatch) {
       throw new ExecutionError(`expected at most ${microBatch} images, a micro-batch, but got ${input.count}`);
     }
+    if (!training && input.images && this.#whole?.isCurrent) return this.#whole.run(input.images, input.count);
     const unread = new Set([values.loss, ...(training ? [] : values.local.map(({ loss }) => loss))]);
     const wanted = (step: PlannedStep): boolean =>
       (step.pass === 'forward' || (training && step.pass === 'compress')) && !unread.has(step.output);
@@ -179,6 +190,14 @@ export class CpuEngine implements Engine {
     return { ...result, suffixMillis: result.suffixMillis + millis };
   }
 
+  get fused(): boolean {
+    return this.#whole?.isCurrent ?? false;
+  }
+
+  async fuse(wanted: boolean): Promise<void> {
+    await (wanted ? this.#whole?.open() : this.#whole?.release());
+  }
+
   async statistics(): Promise<EngineStatistics> {
     const { bytes, highWaterBytes } = this.#machine.arena;
     const millis = { prefix: this.#prefixMillis, steps: [...this.#stepMillis], optimizer: this.#optimizerMillis };
@@ -188,6 +207,7 @@ export class CpuEngine implements Engine {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#machine.products.release();
     await this.#prefix.release();
+    await this.#whole?.release();
     await this.#threads?.release();
   }
 

@@ -48,11 +48,11 @@ export class Prefix {
       const output = target + n * bytesPerImage;
       const pixels = images.subarray(n * 3 * size * size, (n + 1) * 3 * size * size);
       if (!this.#session) {
-        this.#normalize(pixels, output, false);
+        normalizeImage(this.#machine, this.#preprocessing, pixels, output, false);
         continue;
       }
       const input = arena.use(PREFIX_IMAGES, 1);
-      this.#normalize(pixels, input, true);
+      normalizeImage(this.#machine, this.#preprocessing, pixels, input, true);
       const [inputName = ''] = this.#session.inputNames;
       const [outputName = ''] = this.#session.outputNames;
       const features = arena.floats(output, bytesPerImage / 4);
@@ -69,14 +69,20 @@ export class Prefix {
   async release(): Promise<void> {
     await this.#session?.release();
   }
+}
 
-  #normalize(pixels: Uint8Array, target: number, channelsFirst: boolean): void {
-    const { arena, simd } = this.#machine;
-    const staging = arena.use(PIXELS, 1);
-    new Uint8Array(arena.memory.buffer, staging, pixels.length).set(pixels);
-    const [scale0 = 1, scale1 = 1, scale2 = 1] = this.#preprocessing.scale;
-    const [bias0 = 0, bias1 = 0, bias2 = 0] = this.#preprocessing.bias;
-    const first = channelsFirst ? 1 : 0;
-    simd.normalizeImages(staging, target, 1, pixels.length / 3, first, scale0, scale1, scale2, bias0, bias1, bias2);
-  }
+/** Writes an image (u8 RGB, channels-last) as the network's input to byte `target` of the arena. */
+export function normalizeImage(
+  { arena, simd }: Machine,
+  { scale, bias }: Preprocessing,
+  pixels: Uint8Array,
+  target: number,
+  channelsFirst: boolean,
+): void {
+  const staging = arena.use(PIXELS, 1);
+  new Uint8Array(arena.memory.buffer, staging, pixels.length).set(pixels);
+  const [scale0 = 1, scale1 = 1, scale2 = 1] = scale;
+  const [bias0 = 0, bias1 = 0, bias2 = 0] = bias;
+  const first = channelsFirst ? 1 : 0;
+  simd.normalizeImages(staging, target, 1, pixels.length / 3, first, scale0, scale1, scale2, bias0, bias1, bias2);
 }
