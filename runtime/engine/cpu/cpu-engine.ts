@@ -11,7 +11,7 @@ import { ExecutionError } from '../../errors.ts';
 import { freeNow } from '../../garbage.ts';
 import { elements } from '../../graph/graph.ts';
 import { PIXELS } from '../../plan/lifetimes.ts';
-import { optimizerStates, type Plan, type PlannedStep } from '../../plan/plan.ts';
+import type { Plan, PlannedStep } from '../../plan/plan.ts';
 import type { Engine, EngineInput, EngineModel, EngineStatistics, ForwardPass, StepResult, Update } from '../engine.ts';
 import { countCorrect, notFinite } from '../outcome.ts';
 import { evenParts, parts } from '../parts.ts';
@@ -19,6 +19,7 @@ import { Arena } from './arena.ts';
 import { MatrixProducts } from './matrix-products.ts';
 import { bind, type Machine } from './operands.ts';
 import { cpuOps } from './ops.ts';
+import { optimize } from './optimize.ts';
 import { Prefix } from './prefix.ts';
 import { canShareMemory, SimdThreads } from './simd-threads.ts';
 import { WholeSession } from './whole-session.ts';
@@ -144,7 +145,7 @@ export class CpuEngine implements Engine {
   }
 
   async update(update: Update): Promise<void> {
-    this.#optimizerMillis += timed(() => this.#update(update));
+    this.#optimizerMillis += timed(() => optimize(this.#machine.simd, this.plan, update));
     this.#cleared = true;
   }
 
@@ -184,7 +185,7 @@ export class CpuEngine implements Engine {
 
   async step(input: EngineInput, labels: Int32Array, update: Update): Promise<StepResult> {
     const result = await this.gradients(input, labels);
-    const millis = timed(() => this.#update(update));
+    const millis = timed(() => optimize(this.#machine.simd, this.plan, update));
     this.#optimizerMillis += millis;
     this.#cleared = true;
     return { ...result, suffixMillis: result.suffixMillis + millis };
@@ -273,38 +274,6 @@ export class CpuEngine implements Engine {
       );
     }
   }
-
-  #update({ learningRate, momentum, weightDecay, step }: Update): void {
-    const { simd } = this.#machine;
-    const { optimizer, spans } = this.plan;
-    for (const { group, bytes, parameters, gradients, states } of spans) {
-      const rate = learningRate[group];
-      const decay = group === 'norms' ? 0 : weightDecay;
-      const [first = 0, second = 0] = states;
-      if (optimizerStates[optimizer] === 1) {
-        simd.sgd(parameters, gradients, first, bytes / 4, rate, momentum, decay, 0, CLEAR);
-      } else {
-        const corrections = [1 - ADAM.beta1 ** step, Math.sqrt(1 - ADAM.beta2 ** step)] as const;
-        const { beta1, beta2, epsilon } = ADAM;
-        const decoupled = optimizer === 'adamw' ? 1 : 0;
-        simd.adam(
-          parameters,
-          gradients,
-          first,
-          second,
-          bytes / 4,
-          rate,
-          beta1,
-          beta2,
-          epsilon,
-          decay,
-          ...corrections,
-          decoupled,
-          CLEAR,
-        );
-      }
-    }
-  }
 }
 
 function timed(work: () => void): number {
@@ -314,9 +283,3 @@ function timed(work: () => void): number {
 }
 
 const isForward = ({ pass }: PlannedStep): boolean => pass === 'forward' || pass === 'compress';
-
-/** The optimizer zeroes each gradient that it has read. */
-const CLEAR = 1;
-
-/** Kingma and Ba 2015; PyTorch's defaults. */
-const ADAM = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 } as const;
