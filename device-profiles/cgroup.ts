@@ -22,7 +22,7 @@ export interface CgroupLimits {
 }
 
 /** Version 1 says "no limit" with the largest page-aligned number; nothing near it is a real limit. */
-const noLimitBytes = 2 ** 60;
+export const noLimitBytes = 2 ** 60;
 
 /** A mounted hierarchy: version 2 has no controllers. */
 export interface Mount {

@@ -25,7 +25,9 @@ export { type AdaptOptions, openAdapter, type PlannedAdaptation, planAdaptation 
 export { type EvaluateStreamsOptions, evaluateOnStreams } from './adapt/protocols/evaluate-streams.ts';
 export { runSession, type SessionOptions, type SessionResult } from './adapt/session.ts';
 export type { FrameSource } from './adapt/streams/frame-source.ts';
+export { LateLabels, type LateLabelsOptions } from './adapt/streams/late-labels.ts';
 export { openSource, type SourceOptions } from './adapt/streams/open-source.ts';
+export { PredictionLines } from './adapt/streams/prediction-lines.ts';
 export { WorkerAdapter } from './adapt/worker-adapter.ts';
 export { type Delta, readDelta, writeDelta } from './delta/delta.ts';
 export type { Engine, EngineInput, Preprocessing, StepResult, Update } from './engine/engine.ts';
@@ -46,6 +48,9 @@ export { findBlocks } from './graph/blocks.ts';
 export type { Block, Graph, Node, Parameter, Shape } from './graph/graph.ts';
 export { type HeadOptions, replaceHead } from './graph/head.ts';
 export { printGraph } from './graph/print.ts';
+export type { PowerMeter, PowerReading } from './hid/fnirsi/power-meter.ts';
+export type { LabelKeys, LabelKeysCounts } from './hid/keys/label-keys.ts';
+export { type OpenKeysOptions, type OpenMeterOptions, openLabelKeys, openPowerMeter } from './hid/open.ts';
 export { type FrontierPoint, frontier } from './plan/frontier.ts';
 export type {
   OptimizerName,
@@ -64,6 +69,15 @@ export { type TinyTlBytes, tinyTlBytes } from './plan/tinytl.ts';
 export { type NormStatistics, normStatistics, type SchemeName, schemeNames } from './scheme/names.ts';
 export type { SchemeOptions } from './scheme/options.ts';
 export { countBlocks } from './scheme/scheme.ts';
+export { ClassFolders } from './train/collect/class-folders.ts';
+export { collectedClasses } from './train/collect/class-names.ts';
+export {
+  type CollectEvent,
+  Collector,
+  type CollectorOptions,
+  type CollectResult,
+  type CollectRun,
+} from './train/collect/collector.ts';
 export { type EvaluateOptions, type Evaluation, evaluate } from './train/evaluate-model.ts';
 export type { TrainConfig, TrainOptions } from './train/options.ts';
 export { type RunEvent, resumeTraining, type TrainHooks, type TrainResult, train } from './train/train.ts';

@@ -2,7 +2,8 @@
  * @file Prediction that does not wait for adaptation: a predictor with a small arena of its own answers at once, an adapter works
  * behind it on the newest frames, and what that learnt is written into the predictor between two predictions.
  */
-import { UsageError } from '../errors.ts';
+
+import { ExecutionError, UsageError } from '../errors.ts';
 import type { Plan } from '../plan/plan.ts';
 import { defaultThreads } from '../train/options.ts';
 import type { Adapter, AdapterMemory, LateLabel, Outcome } from './adapter.ts';
@@ -84,8 +85,22 @@ function requireRoom(adapter: Plan, predictor: Plan): void {
   );
 }
 
+/** What is left of an adapter whose memory was given back. */
+interface Paused {
+  /** Null: as it was deployed. */
+  readonly state: Values | null;
+  readonly learnt: Values;
+  readonly memory: AdapterMemory;
+}
+
 export class BackgroundAdapter implements Adapter {
-  readonly #adapter: WorkerAdapter;
+  readonly facts: AdapterFacts;
+  readonly #options: AdaptOptions;
+  /** Null while it is paused. */
+  #adapter: WorkerAdapter | null;
+  #paused: Paused | null = null;
+  /** Pausing and resuming, one after the other. */
+  #turns: Promise<void> = Promise.resolve();
   readonly #predictor: WorkerAdapter;
   /** The newest frames, the oldest first, in a ring of a batch. */
   readonly #fresh: Uint8Array;
@@ -98,7 +113,9 @@ export class BackgroundAdapter implements Adapter {
   #changed = false;
   #counts = { seen: 0, passedBy: 0, taken: 0, failures: 0 };
 
-  private constructor(adapter: WorkerAdapter, predictor: WorkerAdapter) {
+  private constructor(adapter: WorkerAdapter, predictor: WorkerAdapter, options: AdaptOptions) {
+    this.facts = adapter.facts;
+    this.#options = options;
     this.#adapter = adapter;
     this.#predictor = predictor;
     this.#frameBytes = 3 * adapter.imageSize ** 2;
@@ -110,10 +127,11 @@ export class BackgroundAdapter implements Adapter {
     const sides = sidesOf(options);
     const predictor = await WorkerAdapter.open(sides.predictor);
     try {
-      const adapter = await WorkerAdapter.open(besides(sides.adapter, predictor.facts.plan));
+      const behind = besides(sides.adapter, predictor.facts.plan);
+      const adapter = await WorkerAdapter.open(behind);
       try {
         requireRoom(adapter.facts.plan, predictor.facts.plan);
-        return new BackgroundAdapter(adapter, predictor);
+        return new BackgroundAdapter(adapter, predictor, behind);
       } catch (error) {
         await adapter[Symbol.asyncDispose]();
         throw error;
@@ -124,24 +142,46 @@ export class BackgroundAdapter implements Adapter {
     }
   }
 
-  get facts(): AdapterFacts {
-    return this.#adapter.facts;
-  }
-
   get method(): string {
-    return this.#adapter.method;
+    return this.facts.method;
   }
 
   get classes(): number {
-    return this.#adapter.classes;
+    return this.#predictor.classes;
   }
 
   get imageSize(): number {
-    return this.#adapter.imageSize;
+    return this.#predictor.imageSize;
   }
 
   get batch(): number {
-    return this.#adapter.batch;
+    return this.facts.batch;
+  }
+
+  /** Gives the adapter's memory back; predictions go on with what was learnt. */
+  pause(): Promise<void> {
+    return this.#turn(async () => {
+      const adapter = this.#adapter;
+      if (!adapter) return;
+      // From here on nothing is taught that would not be saved.
+      this.#adapter = null;
+      await this.settled();
+      const [state, learnt, memory] = await Promise.all([adapter.save(), adapter.learnt(), adapter.memory()]);
+      this.#paused = { state, learnt, memory };
+      await adapter[Symbol.asyncDispose]();
+    });
+  }
+
+  /** Opens an adapter again, where the last one stood. */
+  resume(): Promise<void> {
+    return this.#turn(async () => {
+      if (this.#adapter) return;
+      const adapter = await WorkerAdapter.open(this.#options);
+      const { state } = this.#paused ?? { state: null };
+      if (state) await adapter.load(state);
+      this.#adapter = adapter;
+      this.#paused = null;
+    });
   }
 
   counts(): BackgroundCounts {
@@ -156,7 +196,7 @@ export class BackgroundAdapter implements Adapter {
     const { logits } = await this.#predictor.observe(images, count, false);
     const updated = this.#changed;
     this.#changed = false;
-    if (adapt) this.#offer(images, count);
+    if (adapt && this.#adapter) this.#offer(images, count);
     return { logits, updated, reason: this.#lastReason };
   }
 
@@ -166,34 +206,43 @@ export class BackgroundAdapter implements Adapter {
   }
 
   async teach(labelled: readonly LateLabel[]): Promise<boolean> {
-    const used = await this.#adapter.teach(labelled);
-    if (used) await this.#hand();
+    const adapter = this.#adapter;
+    const used = (await adapter?.teach(labelled)) ?? false;
+    if (used && adapter) await this.#hand(adapter);
     return used;
   }
 
   async reset(): Promise<void> {
     await this.settled();
     this.#waiting = 0;
-    await this.#adapter.reset();
+    await this.resume();
+    await this.#opened().reset();
     await this.#predictor.reset();
   }
 
-  save(): Promise<Values> {
-    return this.#adapter.save();
+  /** Of the adapter, or as it was when it was paused. */
+  async save(): Promise<Values> {
+    await this.#turns;
+    return this.#paused?.state ?? this.#opened().save();
   }
 
   async load(state: Values): Promise<void> {
-    await this.#adapter.load(state);
-    await this.#hand();
+    await this.resume();
+    const adapter = this.#opened();
+    await adapter.load(state);
+    await this.#hand(adapter);
   }
 
-  learnt(): Promise<Values> {
-    return this.#adapter.learnt();
+  async learnt(): Promise<Values> {
+    await this.#turns;
+    return this.#paused?.learnt ?? this.#opened().learnt();
   }
 
   /** Of both together; the planned total is that of the process. */
   async memory(): Promise<AdapterMemory> {
-    const [one, other] = await Promise.all([this.#adapter.memory(), this.#predictor.memory()]);
+    await this.#turns;
+    const one = this.#paused?.memory ?? (await this.#opened().memory());
+    const other = await this.#predictor.memory();
     return {
       plannedPeakBytes: one.plannedPeakBytes + other.plannedPeakBytes,
       highWaterBytes: one.highWaterBytes + other.highWaterBytes,
@@ -203,9 +252,16 @@ export class BackgroundAdapter implements Adapter {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#turns;
     await this.settled();
-    await this.#adapter[Symbol.asyncDispose]();
+    await this.#adapter?.[Symbol.asyncDispose]();
     await this.#predictor[Symbol.asyncDispose]();
+  }
+
+  #turn(work: () => Promise<unknown>): Promise<void> {
+    const turn = this.#turns.then(work).then(() => undefined);
+    this.#turns = turn.catch(() => undefined);
+    return turn;
   }
 
   #offer(images: Uint8Array, count: number): void {
@@ -221,16 +277,16 @@ export class BackgroundAdapter implements Adapter {
 
   /** Until no full batch of new frames waits. */
   async #adaptBehind(): Promise<void> {
-    while (this.#waiting === this.batch) {
+    for (let adapter = this.#adapter; adapter && this.#waiting === this.batch; adapter = this.#adapter) {
       try {
-        const { updated, reason } = await this.#adapter.observe(this.#takeFresh(), this.batch);
+        const { updated, reason } = await adapter.observe(this.#takeFresh(), this.batch);
         this.#lastReason = reason;
-        if (updated) await this.#hand();
+        if (updated) await this.#hand(adapter);
       } catch (error) {
         // Nothing that goes wrong here may stop predictions.
         this.#counts.failures += 1;
         this.#lastReason = `failed: ${(error as Error).message.split('\n')[0]}`;
-        await this.#backToDeployed();
+        await this.#backToDeployed(adapter);
       }
     }
     this.#behind = null;
@@ -247,14 +303,19 @@ export class BackgroundAdapter implements Adapter {
     return frames;
   }
 
-  async #hand(): Promise<void> {
-    await this.#predictor.adopt(await this.#adapter.learnt());
+  #opened(): WorkerAdapter {
+    if (this.#adapter) return this.#adapter;
+    throw new ExecutionError('the adapter is paused');
+  }
+
+  async #hand(adapter: WorkerAdapter): Promise<void> {
+    await this.#predictor.adopt(await adapter.learnt());
     this.#counts.taken += 1;
     this.#changed = true;
   }
 
-  async #backToDeployed(): Promise<void> {
-    await this.#adapter.reset().catch(() => undefined);
+  async #backToDeployed(adapter: WorkerAdapter): Promise<void> {
+    await adapter.reset().catch(() => undefined);
     await this.#predictor.reset().catch(() => undefined);
     this.#changed = true;
   }

@@ -1,5 +1,6 @@
 /** @file A stream from its source to its predictions: frames wait, are predicted and adapted to, and the state is saved now and then. */
 import { GarbageMeter } from '../garbage.ts';
+import type { GovernorCounts } from '../governor/governor.ts';
 import type { AdaptRun } from './adapt-run.ts';
 import type { Adapter, AdapterMemory, Outcome } from './adapter.ts';
 import type { BackgroundCounts } from './background.ts';
@@ -9,7 +10,7 @@ import type { Frame } from './streams/frame.ts';
 import { type FrameBatch, FrameQueue, fillQueue, type QueueCounts, type QueuePolicy } from './streams/frame-queue.ts';
 import type { FrameSource, SourceCounts } from './streams/frame-source.ts';
 import type { LabelCounts, LateLabels } from './streams/late-labels.ts';
-import { type PredictionLines, predictionOf } from './streams/prediction-lines.ts';
+import { type Prediction, type PredictionLines, predictionOf } from './streams/prediction-lines.ts';
 
 export interface SessionOptions {
   readonly source: FrameSource;
@@ -30,13 +31,15 @@ export interface SessionOptions {
   readonly deadlineMillis: number;
   /** Null: nothing is saved. */
   readonly run: AdaptRun | null;
+  /** Whether memory allows adaptation at the moment; absent: always. */
+  readonly governor?: { mayAdapt(): boolean; counts(): GovernorCounts };
   /** Frames, and seconds, from one snapshot to the next, whichever is over first. */
   readonly snapshotFrames: number;
   readonly snapshotSeconds: number;
   /** Ends the session: frames that wait are predicted still, or left to the next start where they can be read again. */
   readonly signal: AbortSignal;
-  /** Told of each frame when its prediction is known and it is kept for its label. */
-  readonly onPredicted?: (frame: Frame) => void;
+  /** Told of each frame when its prediction is known and it is kept for its label; `logits` hold for the call alone. */
+  readonly onPredicted?: (frame: Frame, prediction: Prediction, logits: Float32Array) => void;
   /** Awaited after the last frame, before the last labels are learnt from. */
   readonly onDrained?: () => Promise<void>;
   readonly onEvent: (event: SessionEvent) => void;
@@ -72,6 +75,8 @@ export interface SessionResult extends SessionCounts {
   /** From arrival to prediction; null if nothing was predicted. */
   readonly latencyMillis: { readonly p50: number; readonly p99: number } | null;
   readonly memory: AdapterMemory;
+  /** What was done about memory, how often; null where nobody watched it. */
+  readonly governor: GovernorCounts | null;
   readonly position: StreamPosition;
 }
 
@@ -152,13 +157,15 @@ class Session {
     const { adapter, source, lines, labels, classNames, probabilities, onPredicted } = this.#options;
     const frameBytes = 3 * adapter.imageSize ** 2;
     for (const [n, { pixels }] of frames.entries()) this.#pixels.set(pixels, n * frameBytes);
-    const outcome = await this.#observe(frames.length, adapt);
+    const short = this.#options.governor?.mayAdapt() === false;
+    const observed = await this.#observe(frames.length, adapt && !short);
+    const outcome = short ? { ...observed, reason: 'memory is short' } : observed;
     for (const [n, frame] of frames.entries()) {
       const logits = outcome.logits.subarray(n * adapter.classes, (n + 1) * adapter.classes);
       const prediction = predictionOf(frame, logits, outcome, { classes: classNames, probabilities });
       this.#latencies.add(prediction.latencyMillis);
       labels.remember(frame);
-      onPredicted?.(frame);
+      onPredicted?.(frame, prediction, logits);
       source.replies?.answer(prediction);
       await lines.write(prediction);
     }
@@ -289,6 +296,7 @@ class Session {
       background: background?.counts() ?? null,
       latencyMillis: p50 === null || p99 === null ? null : { p50, p99 },
       memory: await adapter.memory(),
+      governor: this.#options.governor?.counts() ?? null,
       position: this.#position,
     };
   }

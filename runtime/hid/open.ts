@@ -45,13 +45,13 @@ export interface OpenKeysOptions
  * @throws DataError if node-hid cannot be loaded, no device or more than one was found, or it cannot be opened
  */
 export async function openLabelKeys(
-  { device, mapping, classCount, classes, ...options }: OpenKeysOptions,
+  { device, mapping, classCount, classes, skip = false, ...options }: OpenKeysOptions,
   library?: HidLibrary,
 ): Promise<LabelKeys> {
   const hid = library ?? (await loadNodeHid());
   const chosen = await chooseDevice(hid, withKeyboard(device), device, 'device with keys');
   const { read, keys } = chosen.id;
-  const parsed = parseKeyMapping(mapping, { classCount, classes, keys });
+  const parsed = parseKeyMapping(mapping, { classCount, classes, keys, skip });
   return LabelKeys.open({ ...options, read, mapping: parsed, open: openAgain(hid, chosen) });
 }
 

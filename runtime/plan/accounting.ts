@@ -21,8 +21,16 @@ export function exportBytes(baseBytes: number, fileBytes: number, deltaBytes: nu
   return baseBytes + PARSER_BYTES + fileBytes + deltaBytes;
 }
 
-/** A thread that has loaded the ONNX parser, less what training's own sessions held. */
-const PARSER_BYTES = 16 * MIB;
+/** A thread that has loaded the ONNX parser, less what training's own sessions held: 2 to 5 MiB, 2026-11-21. */
+const PARSER_BYTES = 6 * MIB;
+
+/**
+ * What the process holds while a thread reads the model: the file, and the values that will lie on the arena. Garbage of reading takes
+ * what the engine, which is not loaded yet, takes later (ResNet-50, 3 blocks of shifts: 86 to 107 MiB besides, 2026-11-21).
+ */
+export function readingBytes(baseBytes: number, fileBytes: number, arenaWeightBytes: number): number {
+  return baseBytes + fileBytes + arenaWeightBytes;
+}
 
 /**
  * Image buffers of the data pipeline: two batches of u8 pixels, one that the engine reads and one that is made ready meanwhile,
@@ -39,34 +47,68 @@ export function featureRoomBytes(batch: number, featureBytes: number): number {
 
 /** Weights that onnxruntime holds for the prefix: every parameter once, in its own layout. */
 export function prefixWeightBytes(graph: Graph, prefix: readonly Node[]): number {
-  return sumBytes(graph, prefix, () => 1);
+  return weightsOf(graph, prefix).bytes;
 }
 
 /**
- * What the weights of the prefix take at most while its session is opened. onnxruntime folds norms into convolutions and
- * reorders their weights, each time into new memory; those of matrix products are used as they are.
+ * What the prefix takes at most while its session is opened. onnxruntime folds norms into convolutions and reorders their weights
+ * into new memory, and lets go of the old ones at the end: large ones are there twice, and while the largest is at
+ * work three more times. Those of matrix products are used as they are.
  */
 export function prefixLoadingBytes(graph: Graph, prefix: readonly Node[]): number {
-  return sumBytes(graph, prefix, (name) => (parameterOf(graph, name).origin.shape.length === 4 ? 2.25 : 1));
-}
-
-function sumBytes(graph: Graph, nodes: readonly Node[], factor: (parameter: string) => number): number {
-  const names = new Set(nodes.flatMap(({ parameters }) => Object.values(parameters)));
-  const sum = [...names].reduce((bytes, name) => bytes + factor(name) * elements(parameterOf(graph, name).shape), 0);
-  return 4 * Math.ceil(sum);
+  const { bytes, largeConvBytes, largestConvBytes } = weightsOf(graph, prefix);
+  return bytes + sessionBytes(graph, prefix) + largeConvBytes + COPIES_OF_LARGEST * largestConvBytes;
 }
 
 /**
- * What running the prefix takes besides its weights, for one image: the session's own tables, and activations, of which its
+ * What running the prefix takes besides its weights, for one image: the session itself, and activations, of which its
  * allocator keeps more than are alive at once.
  */
 export function prefixRunBytes(graph: Graph, prefix: readonly Node[], cut: string): number {
   if (prefix.length === 0) return 0;
-  return NODE_BYTES * prefix.length + ALLOCATOR_FACTOR * prefixPeakBytes(graph, prefix, cut);
+  return sessionBytes(graph, prefix) + Math.ceil(ALLOCATOR_FACTOR * prefixPeakBytes(graph, prefix, cut));
 }
 
-const NODE_BYTES = 64 * 1024;
-const ALLOCATOR_FACTOR = 3;
+/** A session's tables, and the holes that its opening leaves where small weights of convolutions were before they were reordered. */
+function sessionBytes(graph: Graph, prefix: readonly Node[]): number {
+  return NODE_BYTES * prefix.length + Math.ceil(HOLES_FACTOR * weightsOf(graph, prefix).smallConvBytes);
+}
+
+/** malloc returns blocks of this size to the system once they are free (the settings in the command's first line), smaller ones not. */
+const RETURNED_BYTES = MIB;
+
+// Set to `npm run bench -- prefixes`, 2026-11-21; tools/bench/README.md has the figures.
+const NODE_BYTES = 16 * 1024;
+const HOLES_FACTOR = 1.25;
+const COPIES_OF_LARGEST = 3;
+/** The allocator's regions of the first run grow by doubling; from the second on a block laid out after the first lies beside them. */
+const ALLOCATOR_FACTOR = 2.5;
+
+interface PrefixWeights {
+  readonly bytes: number;
+  /** Of those of convolutions, what malloc keeps once they are free, and what it returns. */
+  readonly smallConvBytes: number;
+  readonly largeConvBytes: number;
+  /** 0 where none is large. */
+  readonly largestConvBytes: number;
+}
+
+function weightsOf(graph: Graph, nodes: readonly Node[]): PrefixWeights {
+  const names = new Set(nodes.flatMap(({ parameters }) => Object.values(parameters)));
+  let [bytes, smallConvBytes, largeConvBytes, largestConvBytes] = [0, 0, 0, 0];
+  for (const name of names) {
+    const { shape, origin } = parameterOf(graph, name);
+    const size = 4 * elements(shape);
+    bytes += size;
+    if (origin.shape.length !== 4) continue;
+    if (size < RETURNED_BYTES) smallConvBytes += size;
+    else {
+      largeConvBytes += size;
+      largestConvBytes = Math.max(largestConvBytes, size);
+    }
+  }
+  return { bytes, smallConvBytes, largeConvBytes, largestConvBytes };
+}
 
 /** Ops whose norm and activation onnxruntime computes in the same pass. */
 const fusing: ReadonlySet<string> = new Set(['Conv', 'DepthwiseConv', 'GroupedConv', 'Gemm', 'Affine']);

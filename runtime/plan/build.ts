@@ -9,7 +9,7 @@ import { plainStoredBytes } from './plain-stored.ts';
 import type { OptimizerName, Plan, PlannedBuffer, PlannedStep, Rates } from './plan.ts';
 import { PREFIX_BATCH, type Prepared, type PrepareOptions, prepare } from './prepare.ts';
 import type { Savings } from './savings.ts';
-import { measure, type SizeOptions, storageBytes } from './size.ts';
+import { measure, type Size, type SizeOptions, storageBytes } from './size.ts';
 import { predictTime } from './time.ts';
 
 /** Every decision a plan follows from. */
@@ -34,6 +34,8 @@ export interface Decisions {
   readonly computedAgain?: PrepareOptions['recompute'];
   /** Bytes an adaptation method keeps outside of the arena; default 0. */
   readonly adaptationBytes?: number;
+  /** Whether a run would keep features of the frozen part between epochs; default false. */
+  readonly cachesFeatures?: boolean;
 }
 
 export function prepareOptions(decisions: Decisions): PrepareOptions {
@@ -52,12 +54,26 @@ export function sizeOptions({ batch, microBatch, baseBytes, model, adaptationByt
   return { batch, microBatch, baseBytes, fileBytes: model.fileBytes, ...(adaptationBytes && { adaptationBytes }) };
 }
 
+/** Features are kept where they are wanted, something is frozen, and the budget holds them beside everything else. */
+function sizeWithFeatures(
+  graph: Graph,
+  prepared: Prepared,
+  decisions: Decisions,
+): { readonly cachesFeatures: boolean; readonly size: Size } {
+  const options = sizeOptions(decisions);
+  if (decisions.cachesFeatures && prepared.training.prefix.length > 0) {
+    const size = measure(graph, prepared, { ...options, cachesFeatures: true });
+    if (size.totalBytes <= decisions.budgetBytes) return { cachesFeatures: true, size };
+  }
+  return { cachesFeatures: false, size: measure(graph, prepared, options) };
+}
+
 /** Builds the plan; `fits` says whether the process is predicted to stay inside the budget. */
 export function buildPlan(graph: Graph, decisions: Decisions): Plan {
   const prepared = prepare(graph, prepareOptions(decisions));
   const { scheme, savings, training, storages, pinned } = prepared;
   const { microBatch, batch } = decisions;
-  const size = measure(graph, prepared, sizeOptions(decisions));
+  const { cachesFeatures, size } = sizeWithFeatures(graph, prepared, decisions);
   const passing = storages.flatMap((storage, i) =>
     storage.values.map(
       (name): PlannedBuffer => ({
@@ -91,6 +107,7 @@ export function buildPlan(graph: Graph, decisions: Decisions): Plan {
     batch,
     microBatch,
     threads: decisions.threads,
+    cachesFeatures,
     prefix: { cut: training.cut, nodes: training.prefix.length, batch: PREFIX_BATCH },
     trainableParameters: prepared.trainableParameters,
     bytes: size.bytes,

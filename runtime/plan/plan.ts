@@ -75,11 +75,11 @@ export interface PlannedBytes {
   /** What running the prefix session takes besides its weights. */
   readonly prefixPeak: number;
   /**
-   * Node, onnxruntime and its sessions before any model is loaded, the image buffers of the data pipeline, and copies in
-   * passing of the largest trained tensor.
+   * Node, onnxruntime and its sessions before any model is loaded, the buffers of the data pipeline (images, and features that are
+   * kept between epochs), and copies in passing of the largest trained tensor.
    */
   readonly base: number;
-  /** What opening the prefix and moving parameters in takes beyond the peak of training; 0 if it stays below. */
+  /** What reading the model, moving parameters in or opening the prefix takes beyond the peak of training; 0 if it stays below. */
   readonly loading: number;
   /** What an adaptation method keeps besides: buffered frames, copies of the model; 0 in training. */
   readonly adaptation: number;
@@ -115,6 +115,8 @@ export interface Plan {
   readonly batch: number;
   readonly microBatch: number;
   readonly threads: number;
+  /** Whether `totalBytes` counts two batches of features that are kept between epochs. */
+  readonly cachesFeatures: boolean;
   readonly prefix: { readonly cut: string; readonly nodes: number; readonly batch: number };
   readonly trainableParameters: number;
   readonly bytes: PlannedBytes;

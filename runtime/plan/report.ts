@@ -33,7 +33,7 @@ export function planReport(plan: Plan): string {
     row('running the prefix', bytes.prefixPeak, prefix.nodes > 0 ? `${prefix.batch} image at a time` : ''),
     row('process base and images', bytes.base),
     ...(bytes.adaptation > 0 ? [row('adaptation', bytes.adaptation, 'buffered frames, copies of the model')] : []),
-    ...(bytes.loading > 0 ? [row('opening the prefix', bytes.loading, 'more than training takes')] : []),
+    ...(bytes.loading > 0 ? [row('opening the model', bytes.loading, 'more than training takes')] : []),
     ...(bytes.export > 0 ? [row('writing the model', bytes.export, 'more than training takes')] : []),
     row('total', plan.totalBytes, `arena ${bytesText(arena)}, exact peak ${plan.peakBytes} B`),
     '',

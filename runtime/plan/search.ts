@@ -103,7 +103,7 @@ export function decisions(
   savings: Decisions['savings'],
   microBatch: number,
 ): Decisions {
-  const { model, device, budgetBytes, optimizer, labelSmoothing, batch, threads } = request;
+  const { model, device, budgetBytes, optimizer, labelSmoothing, batch, threads, cachesFeatures = false } = request;
   return {
     model,
     device,
@@ -115,6 +115,7 @@ export function decisions(
     scheme: depth.scheme,
     savings,
     microBatch,
+    cachesFeatures,
     baseBytes: request.baseBytes ?? processBaseBytes(process.versions.node, request.threads),
     rates: request.rates ?? null,
   };

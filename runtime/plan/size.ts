@@ -2,8 +2,8 @@
 
 import { workspaceBytes } from '../../kernels/kernel.ts';
 import { SLICE_IMAGES } from '../autodiff/slices.ts';
-import { type Graph, shapeOf } from '../graph/graph.ts';
-import { dataBytes, exportBytes } from './accounting.ts';
+import { elements, type Graph, shapeOf } from '../graph/graph.ts';
+import { dataBytes, exportBytes, featureRoomBytes, readingBytes } from './accounting.ts';
 import { align, type Layout, layOut } from './layout.ts';
 import type { Storage } from './lifetimes.ts';
 import { PAGE_BYTES, type PlannedBytes } from './plan.ts';
@@ -19,6 +19,8 @@ export interface SizeOptions {
   readonly fileBytes: number;
   /** Default 0. */
   readonly adaptationBytes?: number;
+  /** Whether batches of features are held beside those of images; default false. */
+  readonly cachesFeatures?: boolean;
 }
 
 export interface Size {
@@ -71,21 +73,25 @@ export function measure(graph: Graph, prepared: Prepared, options: SizeOptions):
 }
 
 /**
- * The process itself, the image buffers, and copies in passing: of the largest trained tensor (onnxruntime's of its gradient, and
+ * The process itself, the image buffers, those of cached features, and copies in passing: of the largest trained tensor (onnxruntime's of its gradient, and
  * the one that a checkpoint writes), or onnxruntime's of the gradient of a convolution's patches, where
  * it cannot be kept from copying (engine/cpu/matrix-products.ts).
  */
 function outside(
   graph: Graph,
-  { largestTrainedBytes }: PreparedScheme,
-  { batch, baseBytes }: SizeOptions,
+  { largestTrainedBytes, scheme, cut }: PreparedScheme,
+  { batch, baseBytes, cachesFeatures = false }: SizeOptions,
   largestScratchBytes = 0,
 ): number {
   const copies = Math.max(2 * largestTrainedBytes, largestScratchBytes);
-  return baseBytes + dataBytes(batch, shapeOf(graph, graph.input)[0] ?? 0) + copies;
+  const features = cachesFeatures ? featureRoomBytes(batch, 4 * elements(shapeOf(scheme.graph, cut.tensor))) : 0;
+  return baseBytes + dataBytes(batch, shapeOf(graph, graph.input)[0] ?? 0) + features + copies;
 }
 
-/** What the process holds before the first step, while the prefix is opened and parameters move in, and after the last. */
+/**
+ * What the process holds before the first step and after the last one. The model is read, its parameters move into the arena and are
+ * freed, and then the prefix is opened (engine/cpu/cpu-engine.ts).
+ */
 function otherPhases(
   graph: Graph,
   { pinned, prefixLoadingBytes }: PreparedScheme,
@@ -93,8 +99,10 @@ function otherPhases(
 ): { readonly loading: number; readonly exporting: number } {
   const { frozenWeights, trainableWeights } = pinned.bytes;
   const images = dataBytes(batch, shapeOf(graph, graph.input)[0] ?? 0);
+  const onArena = frozenWeights + trainableWeights;
+  const opening = baseBytes + images + onArena + Math.max(onArena, prefixLoadingBytes);
   return {
-    loading: baseBytes + images + prefixLoadingBytes + 2 * (frozenWeights + trainableWeights),
+    loading: Math.max(readingBytes(baseBytes, fileBytes, onArena), opening),
     exporting: exportBytes(baseBytes, fileBytes, trainableWeights),
   };
 }

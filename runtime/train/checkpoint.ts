@@ -26,13 +26,16 @@ export interface Progress {
   readonly epochsSinceBest: number;
 }
 
+/** What a checkpoint is made of and goes back to: an engine, or what stands for one. */
+export type Trained = Pick<Engine, 'plan' | 'read' | 'write'>;
+
 const FORMAT = 'edgeshift-checkpoint-1';
 const KEPT = 2;
 
 /** Saves a checkpoint and removes all but the newest two. @throws ExecutionError if a weight is no longer finite */
 export async function saveCheckpoint(
   folder: string,
-  engine: Engine,
+  engine: Trained,
   progress: Progress,
   name?: string,
 ): Promise<string> {
@@ -63,12 +66,16 @@ export async function saveCheckpoint(
 
 /**
  * Loads the newest checkpoint that is whole into the engine; null if there is none.
+ * @returns its path and where the run stands
  * @throws DeltaError if checkpoints exist but belong to another model or plan
  */
-export async function loadNewest(folder: string, engine: Engine): Promise<Progress | null> {
+export async function loadNewest(
+  folder: string,
+  engine: Trained,
+): Promise<{ readonly path: string; readonly progress: Progress } | null> {
   for (const path of (await checkpointFiles(folder)).reverse()) {
     try {
-      return await loadCheckpoint(path, engine);
+      return { path, progress: await loadCheckpoint(path, engine) };
     } catch (error) {
       // A damaged file (a disk fault: writing is atomic) costs the steps since the one before it, not the run.
       if (!(error instanceof DeltaError) || error.facts.mismatch) throw error;
@@ -77,7 +84,7 @@ export async function loadNewest(folder: string, engine: Engine): Promise<Progre
   return null;
 }
 
-export async function loadCheckpoint(path: string, engine: Engine): Promise<Progress> {
+export async function loadCheckpoint(path: string, engine: Trained): Promise<Progress> {
   const { metadata, tensors } = await readTensors(path);
   const mismatch = (what: string): DeltaError =>
     new DeltaError(`checkpoint "${path}" does not belong to this run: ${what}`, { path, mismatch: true });

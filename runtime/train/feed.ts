@@ -1,6 +1,7 @@
 /** @file What the engine is fed: augmented images, or their cached features; the next batch is made ready during a step. */
 import type { Engine, EngineInput } from '../engine/engine.ts';
 import { type InputSlot, type InputSlots, inputSlots } from '../engine/input-slots.ts';
+import { isDue, isRenewable } from '../governor/renewable.ts';
 import { type Augmentation, drawAugment, noAugmentation, variantOf } from './data/augment.ts';
 import { ahead, batches, batchesPerEpoch, epochOrder, type ImageReader, imageReader } from './data/batches.ts';
 import type { Dataset } from './data/dataset.ts';
@@ -25,7 +26,10 @@ export interface FeedOptions {
   readonly from: number;
 }
 
-/** One epoch of batches. With a cache, images are read only for features that are not there yet. */
+/**
+ * One epoch of batches. With a cache, images are read only for features that are not there yet. Between two batches a renewable
+ * engine is renewed if that is due, and the feed goes on with the batch that is next.
+ */
 export async function* feed(
   engine: Engine,
   dataset: Dataset,
@@ -33,8 +37,31 @@ export async function* feed(
   options: FeedOptions,
   cache: FeatureCache | null,
 ): AsyncGenerator<FeedBatch> {
+  let { from } = options;
+  for (let done = false; !done; ) {
+    done = true;
+    for await (const batch of untilRenewed(engine, dataset, indices, { ...options, from }, cache)) {
+      yield batch;
+      from = batch.position + 1;
+      if (!isDue(engine)) continue;
+      done = false;
+      break;
+    }
+    if (done || !isRenewable(engine)) return;
+    await engine.renew();
+    done = !engine.isOpen;
+  }
+}
+
+async function* untilRenewed(
+  engine: Engine,
+  dataset: Dataset,
+  indices: Uint32Array,
+  options: FeedOptions,
+  cache: FeatureCache | null,
+): AsyncGenerator<FeedBatch> {
   const slots = engine.inputs ?? inputSlots(engine.plan);
-  if (cache) {
+  if (cache && (!isRenewable(engine) || engine.takesCached)) {
     yield* new CachedFeed(engine, slots, dataset, options, cache).batches(epochOrder(indices, options));
     return;
   }

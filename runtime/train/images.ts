@@ -7,6 +7,7 @@ import { findIdx } from './data/idx.ts';
 import { splitDataset } from './data/split.ts';
 import type { Progress } from './data/store-builder.ts';
 import { allIndices } from './evaluate.ts';
+import type { CheckedModel } from './model-thread.ts';
 import type { TrainConfig } from './options.ts';
 
 export interface Part {
@@ -29,12 +30,13 @@ type ImageConfig = Pick<
 >;
 
 /**
- * Opens the images of a run. A test part is looked for in this order: `test`, the idx files' own, a subfolder `test` or `val`
+ * Opens the images of a run, with the model's own order of classes where they have the same names: a head that is kept stays right.
+ * A test part is looked for in this order: `test`, the idx files' own, a subfolder `test` or `val`
  * beside `train`; without one the validation split stands in. With one, images are set aside only for early stopping.
  */
 export async function openRunImages(
   config: ImageConfig,
-  imageSize: number,
+  { imageSize, classes: order }: CheckedModel,
   storeFolder: string,
   onProgress?: (progress: Progress) => void,
 ): Promise<RunImages> {
@@ -44,6 +46,7 @@ export async function openRunImages(
     strict: config.strict,
     fit: config.fit,
     threads: config.threads,
+    ...(order && { order }),
     ...(onProgress && { onProgress }),
   };
   const parts = await findParts(config);

@@ -1,5 +1,7 @@
 /** @file The training loop: epochs of batches, from wherever the last checkpoint left off. */
 import type { Engine, Update } from '../engine/engine.ts';
+import type { GovernorEvent } from '../governor/governor.ts';
+import { isClosed, isRenewable, wholeOf } from '../governor/renewable.ts';
 import { loadCheckpoint, type Progress, saveCheckpoint } from './checkpoint.ts';
 import { type Augmentation, parseAugment, variants } from './data/augment.ts';
 import { batchesPerEpoch } from './data/batches.ts';
@@ -7,7 +9,7 @@ import { measureAccuracy } from './evaluate.ts';
 import { FeatureCache, featureShape, fitsCache, fitsDisk } from './feature-cache.ts';
 import { feed } from './feed.ts';
 import type { Part, RunImages } from './images.ts';
-import { MetricsFile } from './metrics.ts';
+import { type GovernorMetrics, type Metrics, MetricsFile } from './metrics.ts';
 import type { TrainConfig } from './options.ts';
 import type { RunFolder } from './run-folder.ts';
 import { rateFactor } from './schedule.ts';
@@ -55,6 +57,7 @@ export class TrainingLoop {
   readonly #perEpoch: number;
   readonly #stepMillis: number[] = [];
   #progress: Progress;
+  readonly #notes: GovernorMetrics[] = [];
 
   constructor(
     engine: Engine,
@@ -82,21 +85,27 @@ export class TrainingLoop {
     return Math.min(epochs * this.#perEpoch, maxSteps ?? Number.POSITIVE_INFINITY);
   }
 
+  /** What was done about memory: it is written among the measurements with the next of them. */
+  note({ action, reason, plan }: GovernorEvent): void {
+    const { step, epoch } = this.#progress;
+    this.#notes.push({ kind: 'governor', step, epoch, action, reason, plan });
+  }
+
   async run(): Promise<LoopResult> {
     await using metrics = await MetricsFile.open(this.#folder.metrics, this.#progress);
+    if (isRenewable(this.#engine)) this.#engine.keep = () => this.#checkpoint();
     await using trainCache = await this.#cache('train', this.#images.train, variants(this.#augmentation));
     await using validationCache = await this.#cache('validation', this.#images.validation, 1);
     while (!this.#finished()) {
-      const interrupted = await this.#epoch(metrics, trainCache);
+      const interrupted = (await this.#epoch(metrics, trainCache)) || !(await this.#endEpoch(metrics, validationCache));
       if (interrupted) {
-        await this.#checkpoint();
+        // A closed engine's state has been saved.
+        if (!isClosed(this.#engine)) await this.#checkpoint();
         return { progress: this.#progress, stepMillis: this.#stepMillis, interrupted };
       }
-      await this.#endEpoch(metrics, validationCache);
     }
-    if (this.#config.patience > 0 && this.#progress.bestAccuracy > 0) {
-      await loadCheckpoint(`${this.#folder.checkpoints}/${BEST}`, this.#engine);
-    }
+    if (isRenewable(this.#engine)) this.#engine.keep = null;
+    if (this.#config.patience > 0 && this.#progress.bestAccuracy > 0) await this.#loadBest();
     return { progress: this.#progress, stepMillis: this.#stepMillis, interrupted: false };
   }
 
@@ -132,7 +141,7 @@ export class TrainingLoop {
         { name: this.#config.schedule, warmupSteps: this.#config.warmupSteps, totalSteps: this.totalSteps },
         step,
       );
-      await metrics.append({ kind: 'step', step: step + 1, epoch, loss, accuracy, rate, millis });
+      await this.#append(metrics, { kind: 'step', step: step + 1, epoch, loss, accuracy, rate, millis });
       this.#onEvent({ kind: 'step', step: step + 1, steps: this.totalSteps, epoch, loss, millis });
       if (this.#progress.step >= this.totalSteps) break;
       if (this.#progress.step % checkpointSteps === 0) await this.#checkpoint();
@@ -140,13 +149,15 @@ export class TrainingLoop {
     return this.#signal?.aborted === true && this.#progress.step < this.totalSteps;
   }
 
-  async #endEpoch(metrics: MetricsFile, cache: FeatureCache | null): Promise<void> {
+  /** False if the signal ended it. */
+  async #endEpoch(metrics: MetricsFile, cache: FeatureCache | null): Promise<boolean> {
     const { epoch, step, epochCorrect, epochSeen, bestAccuracy, epochsSinceBest } = this.#progress;
     const trainAccuracy = epochCorrect / Math.max(1, epochSeen);
     const { validation } = this.#images;
     const validationAccuracy = validation
       ? await measureAccuracy(this.#engine, validation.dataset, validation.indices, cache)
       : null;
+    if (isClosed(this.#engine)) return false;
     const better = validationAccuracy !== null && validationAccuracy > bestAccuracy;
     this.#progress = {
       ...this.#progress,
@@ -158,12 +169,24 @@ export class TrainingLoop {
       bestAccuracy: better ? validationAccuracy : bestAccuracy,
       epochsSinceBest: better ? 0 : epochsSinceBest + 1,
     };
-    await metrics.append({ kind: 'epoch', step, epoch, trainAccuracy, validationAccuracy });
+    await this.#append(metrics, { kind: 'epoch', step, epoch, trainAccuracy, validationAccuracy });
     this.#onEvent({ kind: 'epoch', epoch, trainAccuracy, validationAccuracy });
     if (better && this.#config.patience > 0) {
-      await saveCheckpoint(this.#folder.checkpoints, this.#engine, this.#progress, BEST);
+      await saveCheckpoint(this.#folder.checkpoints, wholeOf(this.#engine), this.#progress, BEST);
     }
     await this.#checkpoint();
+    return true;
+  }
+
+  async #append(metrics: MetricsFile, measured: Metrics): Promise<void> {
+    for (const note of this.#notes.splice(0)) await metrics.append(note);
+    await metrics.append(measured);
+  }
+
+  async #loadBest(): Promise<void> {
+    const path = `${this.#folder.checkpoints}/${BEST}`;
+    if (isRenewable(this.#engine)) await this.#engine.load(path);
+    else await loadCheckpoint(path, this.#engine);
   }
 
   #update(step: number): Update {
@@ -179,14 +202,15 @@ export class TrainingLoop {
   }
 
   async #checkpoint(): Promise<void> {
-    const path = await saveCheckpoint(this.#folder.checkpoints, this.#engine, this.#progress);
+    const path = await saveCheckpoint(this.#folder.checkpoints, wholeOf(this.#engine), this.#progress);
+    if (isRenewable(this.#engine)) this.#engine.checkpoint = path;
     this.#onEvent({ kind: 'checkpoint', path });
   }
 
   /** A feature cache where it is wanted, legal (a sample has few variants) and fits. */
   async #cache(name: string, part: Part | null, count: number | null): Promise<FeatureCache | null> {
     const { cacheFeatures } = this.#config;
-    const { plan } = this.#engine;
+    const { plan } = wholeOf(this.#engine);
     const shape = featureShape(plan);
     if (cacheFeatures === false || !part || count === null || !shape) return null;
     const precision = cacheFeatures === true ? 'exact' : cacheFeatures;

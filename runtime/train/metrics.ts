@@ -3,6 +3,7 @@ import { createReadStream } from 'node:fs';
 import { type FileHandle, open, rename } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { diskError } from '../delta/atomic-file.ts';
+import type { GovernorEvent } from '../governor/governor.ts';
 
 export interface StepMetrics {
   readonly kind: 'step';
@@ -25,7 +26,13 @@ export interface EpochMetrics {
   readonly validationAccuracy: number | null;
 }
 
-export type Metrics = StepMetrics | EpochMetrics;
+/** What was done about memory, when `step` steps had been taken. */
+export interface GovernorMetrics extends GovernorEvent {
+  readonly step: number;
+  readonly epoch: number;
+}
+
+export type Metrics = StepMetrics | EpochMetrics | GovernorMetrics;
 
 export class MetricsFile implements AsyncDisposable {
   readonly #path: string;
@@ -47,7 +54,7 @@ export class MetricsFile implements AsyncDisposable {
   ): Promise<MetricsFile> {
     const measured = upTo > 0 ? await readMetrics(path) : [];
     // The checkpoint of an epoch's last step may be older than the epoch's own line, which then is written again.
-    const kept = measured.filter(({ kind, step, epoch }) => step <= upTo && (kind === 'step' || epoch < current));
+    const kept = measured.filter(({ kind, step, epoch }) => step <= upTo && (kind !== 'epoch' || epoch < current));
     const temporary = `${path}.${process.pid}.tmp`;
     try {
       const file = await open(temporary, 'w');

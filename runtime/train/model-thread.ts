@@ -8,10 +8,18 @@ import type { Parameter } from '../graph/graph.ts';
 import type { Plan } from '../plan/plan.ts';
 import type { TrainConfig } from './options.ts';
 
-/** Whether the model can be trained as asked, and the side of its images, before these are opened. */
+/** Whether the model can be trained as asked, and what images must suit, before these are opened. */
 export interface CheckTask {
   readonly kind: 'check';
   readonly config: TrainConfig;
+}
+
+/** What a model says of its images. */
+export interface CheckedModel {
+  /** Side in pixels. */
+  readonly imageSize: number;
+  /** Names of its classes; null if the file holds none. */
+  readonly classes: readonly string[] | null;
 }
 
 export interface PrepareTask {
@@ -22,13 +30,32 @@ export interface PrepareTask {
   readonly plan: Plan | null;
 }
 
+/** Another plan for a run that has begun: the first of `whole` and those below it (governor/rungs.ts) that takes no more. */
+export interface RefitTask {
+  readonly kind: 'refit';
+  readonly config: TrainConfig;
+  readonly classes: readonly string[];
+  readonly whole: Plan;
+  /** Of `runBytes`. */
+  readonly capBytes: number;
+  /** Holds the values of what stops learning; null: nothing has been learnt yet. */
+  readonly checkpoint: string | null;
+}
+
+export interface Refit {
+  /** Null if no plan takes so little. */
+  readonly prepared: PreparedModel | null;
+  /** As `FoundRung.passed`. */
+  readonly passed: readonly number[];
+}
+
 export interface ExportTask {
   readonly model: string;
   readonly delta: string;
   readonly path: string;
 }
 
-export type ModelTask = CheckTask | PrepareTask;
+export type ModelTask = CheckTask | PrepareTask | RefitTask;
 
 /** What the threads answer. */
 export type ModelAnswer = { readonly result: unknown } | { readonly error: WorkerError };
@@ -57,17 +84,18 @@ export class ModelThread implements AsyncDisposable {
     this.#worker.on('exit', (code) => this.#fail(new ExecutionError(`the model's thread ended with code ${code}`)));
   }
 
-  /**
-   * Whether the model can be trained as asked.
-   * @returns side of the images in pixels
-   */
-  check(config: TrainConfig): Promise<number> {
+  /** Whether the model can be trained as asked. */
+  check(config: TrainConfig): Promise<CheckedModel> {
     return this.#ask({ kind: 'check', config });
   }
 
   /** Plans for the classes of the images and takes out of the model what the engine needs. */
   prepare(task: Omit<PrepareTask, 'kind'>): Promise<PreparedModel> {
     return this.#ask({ kind: 'prepare', ...task });
+  }
+
+  refit(task: Omit<RefitTask, 'kind'>): Promise<Refit> {
+    return this.#ask({ kind: 'refit', ...task });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -93,6 +121,12 @@ export class ModelThread implements AsyncDisposable {
 export async function prepareModel(task: Omit<PrepareTask, 'kind'>): Promise<PreparedModel> {
   await using thread = new ModelThread();
   return await thread.prepare(task);
+}
+
+/** Plans anew in a thread of its own. */
+export async function refitModel(task: Omit<RefitTask, 'kind'>): Promise<Refit> {
+  await using thread = new ModelThread();
+  return await thread.refit(task);
 }
 
 export async function exportInThread(task: ExportTask): Promise<void> {

@@ -7,6 +7,8 @@ import { parentPort } from 'node:worker_threads';
 import { describeError } from '../engine/worker-error.ts';
 import { UsageError } from '../errors.ts';
 import { releaseGarbage } from '../garbage.ts';
+import { firstRung } from '../governor/rungs.ts';
+import { withStopped } from '../governor/stopped-weights.ts';
 import { elements, type Graph, shapeOf } from '../graph/graph.ts';
 import { processBaseBytes } from '../plan/accounting.ts';
 import { buildPlan } from '../plan/build.ts';
@@ -14,13 +16,44 @@ import type { Plan } from '../plan/plan.ts';
 import { type PlanRequest, planTraining, requireCandidate, requireFit } from '../plan/search.ts';
 import { META } from '../scheme/meta-networks.ts';
 import { engineModel } from './engine-model.ts';
-import type { CheckTask, ModelTask, PreparedModel, PrepareTask } from './model-thread.ts';
-import { openForTraining, trainedNames } from './prepare.ts';
+import type {
+  CheckedModel,
+  CheckTask,
+  ModelTask,
+  PreparedModel,
+  PrepareTask,
+  Refit,
+  RefitTask,
+} from './model-thread.ts';
+import type { TrainConfig } from './options.ts';
+import { type Opened, openForTraining, trainedNames } from './prepare.ts';
 
 async function prepare({ config, classes, plan: saved }: PrepareTask): Promise<PreparedModel> {
-  const { model, graph, request, drop, metaParts } = await openForTraining(config, classes.length);
+  const opened = await openForTraining(config, classes.length);
+  const { graph, request } = opened;
   const plan = saved ? replay(graph, saved, request) : planTraining(graph, request);
   requireFit(graph, request, plan);
+  return preparedModel(opened, graph, plan, config, classes);
+}
+
+async function refit({ config, classes, whole, capBytes, checkpoint }: RefitTask): Promise<Refit> {
+  const opened = await openForTraining(config, classes.length);
+  const { graph, request } = opened;
+  const { plan, passed } = firstRung(graph, request, whole, capBytes);
+  if (!plan) return { prepared: null, passed };
+  const learning = new Set(trainedNames(graph, plan));
+  const stopped = trainedNames(graph, whole).filter((name) => !learning.has(name));
+  const frozen = checkpoint === null ? graph : await withStopped(opened.model, graph, checkpoint, stopped);
+  return { prepared: preparedModel(opened, frozen, plan, config, classes), passed };
+}
+
+function preparedModel(
+  { model, drop, metaParts }: Opened,
+  graph: Graph,
+  plan: Plan,
+  config: TrainConfig,
+  classes: readonly string[],
+): PreparedModel {
   const preprocessing = config.preprocessing ?? model.preprocessing;
   const statistics = new Set(plan.buffers.flatMap(({ name, category }) => (category === 'statistics' ? [name] : [])));
   const learnt = trainedNames(graph, plan).flatMap((name) => {
@@ -78,10 +111,11 @@ function replay(graph: Graph, saved: Plan, request: PlanRequest): Plan {
 }
 
 /** For the fewest classes: what the model refuses, it refuses before an image is decoded. */
-async function check({ config }: CheckTask): Promise<number> {
+async function check({ config }: CheckTask): Promise<CheckedModel> {
   const { model, graph, request } = await openForTraining(config, config.head === 'keep' ? null : 2);
   requireCandidate(graph, request);
-  return model.imageSize;
+  const { imageSize, classes } = model;
+  return { imageSize, classes };
 }
 
 async function answer(task: ModelTask): Promise<void> {
@@ -91,9 +125,10 @@ async function answer(task: ModelTask): Promise<void> {
     releaseGarbage();
     return;
   }
-  const result = await prepare(task);
-  const { parameters, prefix } = result.engine;
-  const moved = [...parameters.values(), ...(prefix ? [prefix] : [])].map(({ buffer }) => buffer as ArrayBuffer);
+  const result = task.kind === 'prepare' ? await prepare(task) : await refit(task);
+  const engine = 'prepared' in result ? result.prepared?.engine : result.engine;
+  const arrays = engine ? [...engine.parameters.values(), ...(engine.prefix ? [engine.prefix] : [])] : [];
+  const moved = arrays.map(({ buffer }) => buffer as ArrayBuffer);
   parentPort?.postMessage({ result }, [...new Set(moved)]);
 }
 

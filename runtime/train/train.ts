@@ -2,9 +2,11 @@
 import { rm } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { learntTensor, writeDelta } from '../delta/delta.ts';
-import type { Engine, EngineStatistics } from '../engine/engine.ts';
-import { WorkerEngine } from '../engine/worker-engine.ts';
+import type { EngineStatistics } from '../engine/engine.ts';
 import { releaseGarbage } from '../garbage.ts';
+import { GovernedEngine } from '../governor/governed-engine.ts';
+import { Governor, type GovernorCounts, type GovernorEvent, type MemorySource } from '../governor/governor.ts';
+import { exportBytes } from '../plan/accounting.ts';
 import type { Plan } from '../plan/plan.ts';
 import { loadNewest, type Progress as RunProgress } from './checkpoint.ts';
 import type { Progress } from './data/store-builder.ts';
@@ -12,7 +14,7 @@ import { measureAccuracy } from './evaluate.ts';
 import { openRunImages, type RunImages } from './images.ts';
 import { type LoopResult, type TrainEvent, TrainingLoop } from './loop.ts';
 import { peakRssBytes } from './memory.ts';
-import { exportInThread, ModelThread, type PreparedModel } from './model-thread.ts';
+import { type CheckedModel, exportInThread, ModelThread, type PreparedModel, refitModel } from './model-thread.ts';
 import { resolveConfig, type TrainConfig, type TrainOptions } from './options.ts';
 import { RunFolder } from './run-folder.ts';
 
@@ -22,6 +24,7 @@ export type RunEvent =
   | { readonly kind: 'images'; readonly done: number; readonly total: number }
   | { readonly kind: 'skipped'; readonly files: readonly { readonly path: string; readonly reason: string }[] }
   | { readonly kind: 'plan'; readonly plan: Plan }
+  | GovernorEvent
   | { readonly kind: 'resume'; readonly step: number }
   /** Before the first step and after the last one. */
   | { readonly kind: 'statistics'; readonly statistics: EngineStatistics }
@@ -33,6 +36,8 @@ export interface TrainHooks {
   readonly signal?: AbortSignal;
   /** Replays a saved plan instead of searching one. */
   readonly plan?: Plan;
+  /** Whether the run gives way where memory gets short (governor/README.md), or what to watch in the kernel's place; default true. */
+  readonly governor?: boolean | MemorySource;
 }
 
 /** The result; field names are a stable interface (`train --json`). */
@@ -58,6 +63,8 @@ export interface TrainResult {
   readonly delta: string | null;
   readonly export: string | null;
   readonly interrupted: boolean;
+  /** What was done about memory, how often; null where nobody watched it. */
+  readonly governor: GovernorCounts | null;
   readonly run: string;
 }
 
@@ -77,7 +84,7 @@ export async function train(options: TrainOptions, hooks: TrainHooks = {}): Prom
   const folder = new RunFolder(config.run);
   // Read before anything is written, so that a wrong model leaves no run folder behind.
   await using thread = new ModelThread();
-  const model = { thread, imageSize: await thread.check(config) };
+  const model = { thread, ...(await thread.check(config)) };
   await folder.begin(config);
   return await run(config, folder, model, hooks, () => folder.discard());
 }
@@ -89,30 +96,29 @@ export async function resumeTraining(runFolder: string, hooks: TrainHooks = {}):
   await folder.clean();
   const plan = hooks.plan ?? (await folder.plan());
   await using thread = new ModelThread();
-  const model = { thread, imageSize: await thread.check(config) };
+  const model = { thread, ...(await thread.check(config)) };
   return await run(config, folder, model, plan ? { ...hooks, plan } : hooks, async () => undefined);
 }
 
 /** A model that has been checked, and the thread that reads it. */
-interface CheckedModel {
+interface OpenedModel extends CheckedModel {
   readonly thread: ModelThread;
-  /** Side of the images in pixels. */
-  readonly imageSize: number;
 }
 
 async function run(
   config: TrainConfig,
   folder: RunFolder,
-  { thread, imageSize }: CheckedModel,
+  { thread, ...model }: OpenedModel,
   hooks: TrainHooks,
   undo: () => Promise<void>,
 ): Promise<TrainResult> {
   const onEvent = hooks.onEvent ?? (() => undefined);
   const onProgress = ({ done, total }: Progress): void => onEvent({ kind: 'images', done, total });
+  using watch = new Watch(hooks.governor ?? true, onEvent);
   const start = async () => {
-    const images = await openRunImages(config, imageSize, folder.cache, onProgress);
+    const images = await openRunImages(config, model, folder.cache, onProgress);
     try {
-      return { images, session: await openSession(config, images, folder, thread, hooks) };
+      return { images, session: await openSession(config, images, folder, thread, hooks, watch) };
     } catch (error) {
       await images[Symbol.asyncDispose]();
       throw error;
@@ -125,8 +131,9 @@ async function run(
   const { session } = started;
   await using images = started.images;
   const { plan } = session;
-  const finished = await trainSession(session, config, images, folder, hooks, onEvent);
+  const finished = await trainSession(session, config, images, folder, hooks, watch, onEvent);
   releaseGarbage();
+  if (finished.learnt) await watch.governor?.roomFor(exportBytes(0, plan.model.fileBytes, 0), hooks.signal);
   const exported = finished.learnt ? await writeExport(config, folder) : null;
   const { result, accuracyAfter, statistics } = finished;
   return {
@@ -143,13 +150,33 @@ async function run(
     delta: finished.learnt ? folder.delta : null,
     export: exported,
     interrupted: result.interrupted,
+    governor: watch.governor?.counts() ?? null,
     run: folder.path,
   };
 }
 
+/** Somebody who watches memory, if anybody can, and whoever is told of it. */
+class Watch implements Disposable {
+  readonly governor: Governor | null;
+  /** Set once there is a loop that keeps notes. */
+  note: (event: GovernorEvent) => void = () => undefined;
+
+  constructor(wanted: boolean | MemorySource, onEvent: (event: GovernorEvent) => void) {
+    const tell = (event: GovernorEvent): void => {
+      this.note(event);
+      onEvent(event);
+    };
+    this.governor = Governor.open(wanted, tell);
+  }
+
+  [Symbol.dispose](): void {
+    this.governor?.[Symbol.dispose]();
+  }
+}
+
 /** A plan being carried out. */
 interface Session extends Pick<PreparedModel, 'plan' | 'learnt' | 'delta'> {
-  readonly engine: Engine;
+  readonly engine: GovernedEngine;
 }
 
 async function openSession(
@@ -158,13 +185,22 @@ async function openSession(
   folder: RunFolder,
   thread: ModelThread,
   hooks: TrainHooks,
+  { governor }: Watch,
 ): Promise<Session> {
   const { classes } = images.train.dataset;
-  const { plan, engine, learnt, delta } = await thread.prepare({ config, classes, plan: hooks.plan ?? null });
+  const prepared = await thread.prepare({ config, classes, plan: hooks.plan ?? null });
   // Its memory is gone before the engine takes any.
   await thread[Symbol.asyncDispose]();
+  const { plan, learnt, delta } = prepared;
+  // The plan of the run, whatever is carried out for lack of memory: who resumes begins with it.
   await folder.writePlan(plan);
-  return { engine: await WorkerEngine.create(plan, engine), plan, learnt, delta };
+  const engine = await GovernedEngine.open({
+    prepared,
+    governor,
+    refit: (capBytes, checkpoint) => refitModel({ config, classes, whole: plan, capBytes, checkpoint }),
+    signal: hooks.signal,
+  });
+  return { engine, plan, learnt, delta };
 }
 
 async function trainSession(
@@ -173,6 +209,7 @@ async function trainSession(
   images: RunImages,
   folder: RunFolder,
   { signal }: TrainHooks,
+  watch: Watch,
   onEvent: (event: RunEvent) => void,
 ) {
   // First of all: whatever throws from here on, the engine's thread ends and the process can.
@@ -181,17 +218,32 @@ async function trainSession(
   if (images.skipped.length > 0) onEvent({ kind: 'skipped', files: images.skipped });
   onEvent({ kind: 'plan', plan });
   const { test } = images;
-  const found = await loadNewest(folder.checkpoints, engine);
-  if (found) onEvent({ kind: 'resume', step: found.step });
-  const start = found ?? { ...fresh, accuracyBefore: await measureAccuracy(engine, test.dataset, test.indices) };
+  const stopped = async (progress: RunProgress, stepMillis: readonly number[] = []) => {
+    const result: LoopResult = { progress, stepMillis, interrupted: true };
+    return { result, accuracyAfter: null, statistics: await engine.statistics(), learnt: false };
+  };
+  if (!engine.isOpen) return await stopped({ ...fresh, accuracyBefore: 0 });
+  const found = await loadNewest(folder.checkpoints, engine.whole);
+  if (found && engine.plan !== plan) await engine.load(found.path);
+  if (found) {
+    engine.checkpoint = found.path;
+    onEvent({ kind: 'resume', step: found.progress.step });
+  }
+  const start = found?.progress ?? {
+    ...fresh,
+    accuracyBefore: await measureAccuracy(engine, test.dataset, test.indices),
+  };
+  if (!engine.isOpen) return await stopped(start);
   onEvent({ kind: 'accuracy', when: 'before', accuracy: start.accuracyBefore });
   const loop = new TrainingLoop(engine, config, images, folder, start, onEvent, signal);
+  watch.note = (event) => loop.note(event);
   onEvent({ kind: 'statistics', statistics: await engine.statistics() });
   const result: LoopResult = await loop.run();
   const statistics = await engine.statistics();
   onEvent({ kind: 'statistics', statistics });
   if (result.interrupted) return { result, accuracyAfter: null, statistics, learnt: false };
   const accuracyAfter = await measureAccuracy(engine, test.dataset, test.indices);
+  if (!engine.isOpen) return await stopped(result.progress, result.stepMillis);
   onEvent({ kind: 'accuracy', when: 'after', accuracy: accuracyAfter });
   const notes = {
     scheme: `${plan.scheme.name} --blocks ${plan.scheme.blocks}`,

@@ -1,5 +1,4 @@
 /** Keys that label frames while they are adapted to: a real session, presses that a test sends. */
-import { EventEmitter } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,40 +10,14 @@ import { LateLabels } from '../../runtime/adapt/streams/late-labels.ts';
 import { openSource } from '../../runtime/adapt/streams/open-source.ts';
 import { PredictionLines } from '../../runtime/adapt/streams/prediction-lines.ts';
 import { DataError, UsageError } from '../../runtime/errors.ts';
-import type { HidHandle, HidLibrary } from '../../runtime/hid/node-hid.ts';
 import { openKeys } from '../../tools/cli/adapt-labels.ts';
 import { driftingImages } from '../support/adapt-cli.ts';
 import { tinyModel } from '../support/adapt-methods.ts';
+import { Pedal, pedalLibrary } from '../support/pedal.ts';
 
 const root = await mkdtemp(join(tmpdir(), 'edgeshift-test-keys-'));
 const images = await driftingImages(join(root, 'images'), 24);
 test.after.always(() => rm(root, { recursive: true, force: true }));
-
-/** Stands where a pedal would be that sends letters. */
-class Pedal extends EventEmitter implements HidHandle {
-  isOpen = true;
-
-  async write(report: Buffer): Promise<number> {
-    return report.length;
-  }
-
-  async close(): Promise<void> {
-    this.isOpen = false;
-  }
-
-  press(letter: 'a' | 'b' | 'c'): void {
-    const usage = 4 + letter.charCodeAt(0) - 'a'.charCodeAt(0);
-    for (const key of [usage, 0]) this.emit('data', Buffer.of(1, 0, 0, key, 0, 0, 0, 0, 0));
-  }
-}
-
-function library(pedal: Pedal): HidLibrary {
-  const ids = { vendorId: 0x1a86, productId: 0xe026, usagePage: 1, usage: 6, release: 1, interface: 0 };
-  return {
-    devicesAsync: async () => [{ ...ids, path: '/dev/hidraw5', serialNumber: 'P1' }],
-    HIDAsync: { open: async () => pedal },
-  };
-}
 
 const facts = { classCount: 6, classes: ['zero', 'one', 'two', 'three', 'four', 'five'], keep: 64 };
 
@@ -57,7 +30,7 @@ test('presses label the frame that was predicted last; what is held at the end i
   });
   const labels = new LateLabels({ ...facts, imageSize: adapter.imageSize });
   const flags = { labelKeys: 'a=one,b=two,c=undo', labelDevice: 'P1' };
-  const keys = await openKeys(flags, facts, labels, (text) => said.push(text), library(pedal));
+  const keys = await openKeys(flags, facts, labels, (text) => said.push(text), pedalLibrary(pedal));
   const presses: Readonly<Record<number, 'a' | 'b' | 'c'>> = { 5: 'a', 9: 'b', 10: 'c' };
   const result = await runSession({
     ...{ adapter, background: null, classNames: null, probabilities: false, policy: 'block', capacity: 16, run: null },
@@ -82,7 +55,7 @@ test('presses label the frame that was predicted last; what is held at the end i
 test('without --label-keys there are none; options that do not go together are refused', async (t) => {
   const labels = new LateLabels({ ...facts, imageSize: 2 });
   const open = (flags: Record<string, string>, keep = facts.keep) =>
-    openKeys(flags, { ...facts, keep }, labels, () => t.fail(), library(new Pedal()));
+    openKeys(flags, { ...facts, keep }, labels, () => t.fail(), pedalLibrary(new Pedal()));
   t.is(await open({}), null);
   await t.throwsAsync(open({ labelDevice: 'P1' }), { instanceOf: UsageError, message: /needs --label-keys/ });
   await t.throwsAsync(open({ labelKeys: 'a=one' }, 0), { instanceOf: UsageError, message: /--keep-labels must be/ });

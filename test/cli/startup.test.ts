@@ -36,6 +36,7 @@ test('help and version load the options and nothing else', (t) => {
       [...own].sort(),
       [
         'runtime/errors.js',
+        'tools/cli/collect-flags.js',
         'tools/cli/commands/profile-compare.js',
         'tools/cli/flags.js',
         'tools/cli/main.js',

@@ -17,6 +17,14 @@ test('classes by name and by number, undo, any spaces', (t) => {
   t.deepEqual(read('1=2,2=1,3=a=b,u=undo', digits), { 1: label(0), 2: label(1), 3: label(2), u: undo });
 });
 
+test('skip is a word of its own only where there is something to skip', (t) => {
+  const options = { ...keyboard, classes: ['cat', 'skip'], classCount: 2 };
+  t.deepEqual(Object.fromEntries(parseKeyMapping('1=skip', options)), { 1: label(1) });
+  const skipping = Object.fromEntries(parseKeyMapping('1=cat,2=skip,3=1', { ...options, skip: true }));
+  t.deepEqual(skipping, { 1: label(0), 2: { kind: 'skip' }, 3: label(1) });
+  t.throws(() => parseKeyMapping('1=skip,2=undo', { ...options, skip: true }), { message: /at least one class/ });
+});
+
 for (const [text, options, message] of [
   ['', pedal, /"": expected <key>=<class> or <key>=undo/],
   ['1', pedal, /"1": expected <key>=<class>/],

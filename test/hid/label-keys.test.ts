@@ -62,6 +62,27 @@ test('labels reach the frames that were shown, but for those that were taken bac
   await keys[Symbol.asyncDispose]();
 });
 
+test('labels that are not held come at once, and undo asks whoever took them', async (t) => {
+  const clock = new VirtualClock();
+  const device = new SimulatedMeter(clock);
+  const taken: number[] = [];
+  await using keys = await LabelKeys.open({
+    ...{ open: device.open, clock, read: readVecPedal, holdMillis: 0 },
+    mapping: parseKeyMapping('1=cat,3=undo', { classCount: 3, classes, keys: ['1', '2', '3'] }),
+    onLabel: ({ frame: of }) => taken.push(of),
+    takeBack: () => taken.pop() !== undefined,
+  });
+  for (const [n, pedal] of [1, 1, 4, 1, 4, 4, 4].entries()) {
+    keys.show(n);
+    device.send(Uint8Array.of(pedal, 0));
+    await clock.advance(50);
+    device.send(Uint8Array.of(0, 0));
+    await clock.advance(50);
+    t.deepEqual(taken, [[0], [0, 1], [0], [0, 3], [0], [], []][n]);
+  }
+  t.like(keys.counts(), { labels: { given: 3, undone: 3, held: 0, idle: 1 } });
+});
+
 test('closing gives out what is held', async (t) => {
   const { labels, keys, show, step, device } = await openPedal();
   show(1);

@@ -43,6 +43,26 @@ test('the last label of a frame counts, and undo brings back the one before', (t
   t.deepEqual(labeller.counts(), { given: 2, held: 0, undone: 1, replaced: 1, idle: 0 });
 });
 
+test('undo asks for a label that was given out only where none is held', (t) => {
+  let out = 1;
+  const labeller = new Labeller(mapping, 100, () => out-- > 0);
+  labeller.show(1);
+  labeller.press('1', 0);
+  t.is(labeller.press('u', 1), 'undone');
+  t.is(out, 1, 'that one was held');
+  t.is(labeller.press('u', 2), 'undone');
+  t.is(labeller.press('u', 3), 'idle');
+  t.deepEqual(labeller.counts(), { given: 0, held: 0, undone: 2, replaced: 0, idle: 1 });
+});
+
+test('a key that skips labels nothing and counts as no idle one', (t) => {
+  const labeller = new Labeller(new Map([...mapping, ['s', { kind: 'skip' }]]), 100);
+  labeller.show(1);
+  t.is(labeller.press('s', 0), 'skipped');
+  t.is(labeller.dueMillis(), null);
+  t.like(labeller.counts(), { held: 0, idle: 0 });
+});
+
 type Step =
   | { readonly kind: 'press'; readonly key: string }
   | { readonly kind: 'show' }

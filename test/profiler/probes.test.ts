@@ -2,17 +2,18 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import test, { type ExecutionContext } from 'ava';
+import { GroupMemory } from '../../device-profiles/probes/group-memory.ts';
+import { Pressure } from '../../device-profiles/probes/pressure.ts';
+import type { Found } from '../../device-profiles/probes/probe.ts';
+import { parseStatus } from '../../device-profiles/probes/process-status.ts';
 import { Clocks } from '../../tools/profiler/probes/clocks.ts';
-import { GroupMemory } from '../../tools/profiler/probes/group-memory.ts';
 import { openIna3221 } from '../../tools/profiler/probes/ina3221.ts';
 import { parseNvpmodelQuery, powerMode } from '../../tools/profiler/probes/power-mode.ts';
 import { EnergySum, firstSource } from '../../tools/profiler/probes/power-source.ts';
-import { Pressure } from '../../tools/profiler/probes/pressure.ts';
-import type { Found } from '../../tools/profiler/probes/probe.ts';
 import { processTree } from '../../tools/profiler/probes/process-tree.ts';
 import { openRapl } from '../../tools/profiler/probes/rapl.ts';
 import { Thermal } from '../../tools/profiler/probes/thermal.ts';
-import { parseStatus, TreeMemory } from '../../tools/profiler/probes/tree-memory.ts';
+import { TreeMemory } from '../../tools/profiler/probes/tree-memory.ts';
 import { layOut } from '../support/laid-out.ts';
 
 const MIB = 2 ** 20;

@@ -230,6 +230,13 @@ test('limit is balanced over the classes; classes choose and order; split names 
   t.deepEqual(await labels(folder, { limit: 7 }), { labels: '0001122', skipped: 0 });
   t.deepEqual(await labels(folder, { limit: 100 }), { labels: '0000011111222222', skipped: 0 });
   t.deepEqual(await labels(folder, { classes: ['c', 'a'] }), { labels: '00000011111', skipped: 1 });
+  t.deepEqual(await labels(folder, { limit: 9, order: ['b', 'c', 'a'] }), { labels: '000111222', skipped: 0 });
+  const { dataset } = await openDataset(folder, { imageSize: 8, order: ['b', 'c', 'a'] });
+  t.deepEqual(dataset.classes, ['b', 'c', 'a']);
+  await dataset[Symbol.asyncDispose]();
+  const { dataset: sorted } = await openDataset(folder, { imageSize: 8, order: ['b', 'c', 'x'] });
+  t.deepEqual(sorted.classes, ['a', 'b', 'c'], 'other names: sorted');
+  await sorted[Symbol.asyncDispose]();
   await t.throwsAsync(labels(folder, { limit: 2 }), { instanceOf: UsageError, message: /each of 3 classes but got 2/ });
   await t.throwsAsync(labels(folder, { classes: ['a', 'z'] }), {
     instanceOf: DataError,

@@ -1,8 +1,11 @@
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
+import { METADATA } from '../../models/onnx/metadata.ts';
+import { readModelFile } from '../../models/onnx/model-file.ts';
 import { openModel } from '../../models/onnx/open-model.ts';
+import { encodeModel } from '../../models/onnx/proto.ts';
 import { readDelta } from '../../runtime/delta/delta.ts';
 import { readTensors } from '../../runtime/delta/safetensors.ts';
 import { DataError, ExecutionError, UsageError } from '../../runtime/errors.ts';
@@ -30,6 +33,20 @@ async function go(options: Partial<TrainOptions> = {}, hooks: TrainHooks = {}) {
   const result = await train({ ...tinyRun, model, data, run, ...options }, { ...hooks, onEvent });
   return { run, result, events };
 }
+
+test('a model that names its classes as the folders are named keeps its head and its order of them', async (t) => {
+  const named = await readModelFile(await tinyModel(join(root, 'three.onnx'), 3));
+  const order = (await readdir(data)).sort().reverse();
+  named.proto.metadataProps.push({
+    ...{ $typeName: 'onnx.StringStringEntryProto', key: METADATA.classes, value: JSON.stringify(order) },
+  });
+  const path = join(root, 'named.onnx');
+  await writeFile(path, encodeModel(named.proto));
+  const { result } = await go({ model: path, maxSteps: 1 });
+  const delta = await readDelta(result.delta ?? '');
+  t.deepEqual(delta.classes, order);
+  t.is(delta.drop, null, 'the head is its own');
+});
 
 test('the loss falls, accuracy rises, and the run folder holds all there is', async (t) => {
   const { run, result, events } = await go({ epochs: 6 });

@@ -1,6 +1,7 @@
 /** @file `npm run bench -- <name>`: the side-by-side figures. */
 import { Command } from 'commander';
 import { type SchemeName, schemeNames } from '../../runtime/scheme/names.ts';
+import { type HeldKind, limitKinds } from '../profiler/limits/choose.ts';
 import { benchNetworkNames } from './networks.ts';
 import type { Kept } from './protocol.ts';
 import type { Against } from './step.ts';
@@ -117,6 +118,85 @@ program
   .action(async (options) => (await import('./memory.ts')).memory(options));
 
 program
+  .command('peaks')
+  .description(
+    'planned against measured peak of the whole process: networks, schemes, batches; goes on where it stopped',
+  )
+  .option('--networks <list>', 'names, names in models/networks, or ONNX files', list, [
+    ...benchNetworkNames,
+    // Channel shuffles and groups, which none of the others has.
+    'shufflenet_v2_x1_0-kept-opset15',
+  ])
+  .option('--schemes <list>', 'head, shifts, mobiletl, full ...', someOf(schemeNames), [
+    ...['shifts', 'mobiletl', 'full'],
+  ] as SchemeName[])
+  .option('--batches <list>', 'images a step', counts, [1, 8, 32])
+  .option('--optimizer <name>', 'sgd, adam or adamw', 'sgd')
+  .option('--threads <n>', 'threads', whole, 2)
+  .option('--steps <n>', 'steps a run', whole, 8)
+  .option('--budget <size>', 'memory that plans may take', '4GiB')
+  .option('--out <file>', 'rows as JSON lines; those that are there are not measured again', '.cache/bench/peaks.jsonl')
+  .option('--json', 'print JSON', false)
+  .action(async (options) => (await import('./peaks.ts')).peaks(options));
+
+program
+  .command('prefixes')
+  .description('memory of frozen prefixes, opened and run, against their accounting')
+  .option('--networks <list>', 'names in models/networks', list, [
+    ...['mobilenet_v3_small-kept-opset18', 'efficientnet_b0-kept-opset12', 'resnet18-kept-opset13'],
+    ...['resnet50-kept-opset11', 'wrn_40_2-kept-opset12', 'shufflenet_v2_x1_0-kept-opset15'],
+    ...['densenet121-kept-opset11', 'googlenet-kept-opset17', 'mnasnet1_0-kept-opset11'],
+  ])
+  .option('--depths <list>', 'top blocks that are not part of it', counts, [0, 2, 5])
+  .option('--threads <n>', 'threads', whole, 2)
+  .option('--json', 'print JSON', false)
+  .action(async (options) => (await import('./prefixes.ts')).prefixes(options));
+
+program
+  .command('caps')
+  .description("the smallest memory cap that works, beside PyTorch's")
+  .option('--model <name>', 'a network by name, or a path', 'mobilenet-v2')
+  .option('--batch <n>', 'images a step', whole, 8)
+  .option('--threads <n>', 'threads of each', whole, 2)
+  .option('--steps <n>', 'steps a run', whole, 16)
+  .option('--budget <size>', 'of the run that is planned for one', '160MiB')
+  .option('--kinds <list>', 'what holds the cap', someOf(limitKinds), ['cgroup v1', 'watchdog'] as HeldKind[])
+  .option('--only <text>', 'rows whose name holds this', (text) => text, null)
+  .option('--json', 'print JSON', false)
+  .action(async (options) => (await import('./caps.ts')).caps(options));
+
+program
+  .command('profiler')
+  .description('what `profile` costs a training run, and what it holds itself')
+  .option('--pairs <n>', 'runs with it and without it', whole, 7)
+  .option('--steps <n>', 'steps a run', whole, 120)
+  .option('--batch <n>', 'images a step', whole, 8)
+  .option('--threads <n>', 'threads', whole, 2)
+  .option('--json', 'print JSON', false)
+  .action(async (options) => (await import('./profiler-cost.ts')).profilerCost(options));
+
+program
+  .command('dashboard')
+  .description('hours of a simulated stream with the live page open: does the memory of server and page grow?')
+  .option('--hours <n>', 'of the stream', whole, 8)
+  .option('--speed <n>', 'times faster than it would come', whole, 200)
+  .option('--frames-per-second <n>', 'of the stream', whole, 25)
+  .option('--samples <n>', 'looks at both', whole, 48)
+  .option('--seed <n>', 'of the stream', whole, 1)
+  .option('--json', 'print JSON', false)
+  .action(async (options) => (await import('./dashboard.ts')).dashboard(options));
+
+program
+  .command('dashboard-cost')
+  .description('what the live page costs a training: nobody looking on, a reader of events, a page in a browser')
+  .option('--rounds <n>', 'runs of each, in turns', whole, 7)
+  .option('--steps <n>', 'steps a run', whole, 120)
+  .option('--batch <n>', 'images a step', whole, 8)
+  .option('--threads <n>', 'threads', whole, 2)
+  .option('--json', 'print JSON', false)
+  .action(async (options) => (await import('./dashboard-cost.ts')).dashboardCost(options));
+
+program
   .command('protocol')
   .description('Fashion-MNIST: accuracy of head, shifts and mobiletl')
   .option('--seeds <list>', 'seeds', counts, [1, 2, 3])
@@ -137,5 +217,20 @@ program
   .option('--seed <n>', 'seed of the moments and of the run', whole, 1)
   .option('--json', 'print JSON', false)
   .action(async (options) => (await import('./resume.ts')).resume(options));
+
+program
+  .command('neighbour')
+  .description('training beside a process that eats memory in the same control group: who is killed, what changes')
+  .option('--runs <n>', 'runs, each with another neighbour', whole, 50)
+  .option('--seed <n>', 'of the first neighbour', whole, 1)
+  .option('--steps <n>', 'steps of a run', whole, 24)
+  .option('--limit-mebibytes <n>', 'limit of the group', whole, 400)
+  .option('--most-mebibytes <n>', 'most that the neighbour holds', whole, 180)
+  .option('--slowest <n>', 'speed of the neighbour in MiB/s', whole, 10)
+  .option('--fastest <n>', 'the same, at most', whole, 100)
+  .option('--hold-millis <n>', 'longest that it holds what it has', whole, 1500)
+  .option('--governor <how>', 'auto, or off to see what happens without', oneOf(['auto', 'off'] as const), 'auto')
+  .option('--json', 'print JSON', false)
+  .action(async (options) => (await import('./neighbour/neighbour.ts')).neighbour(options));
 
 await program.parseAsync();

@@ -148,8 +148,8 @@ export async function oursCommand(settings: OurStep, cached: boolean, name = 'st
 }
 
 /** @param learn tensors that learn besides the head; null: all */
-function torchCommand(
-  { path, batch, size, threads }: Settings,
+export function torchCommand(
+  { path, batch, size, threads }: Pick<Settings, 'path' | 'batch' | 'size' | 'threads'>,
   drop: readonly string[],
   learn: readonly string[] | null,
   channelsLast: boolean,

@@ -100,12 +100,15 @@ export function sourceOptions(
   }
 }
 
-/** @throws UsageError */
-export function sourceKind(flags: Flags): SourceOptions['kind'] {
+/**
+ * @param command what the message says needs it
+ * @throws UsageError if there is no source, or several
+ */
+export function sourceKind(flags: Flags, command = 'adapt'): SourceOptions['kind'] {
   const found = sourceFlags.filter((key) => textFlag(flags, key) !== undefined);
   if (found.length !== 1) {
     throw new UsageError(
-      `adapt needs ${found.length === 0 ? 'a' : 'one'} source of frames: --source <folder>, --source - (standard input), ` +
+      `${command} needs ${found.length === 0 ? 'a' : 'one'} source of frames: --source <folder>, --source - (standard input), ` +
         '--source http, --watch <folder> or --source-command <command>',
     );
   }

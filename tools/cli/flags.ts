@@ -19,6 +19,13 @@ export function addDataOptions(command: Command): Command {
     .option('--limit <n>', 'images to take at most');
 }
 
+export const governorModes = ['auto', 'off'] as const;
+const governorOption = [
+  '--governor <how>',
+  'what happens when memory gets short: auto (give way) or off',
+  'auto',
+] as const;
+
 export function addPlanOptions(command: Command): Command {
   return command
     .option('--scheme <name>', 'what learns: head, shifts, bias, norms, mobiletl, blocks or full')
@@ -47,7 +54,7 @@ export function addPlanOptions(command: Command): Command {
 }
 
 export function addTrainOptions(command: Command): Command {
-  return command
+  return addDashboardOptions(command)
     .option('--run <folder>', 'run folder (default: runs/<time>)')
     .option('--resume', 'continue the run in --run exactly where its last checkpoint stands')
     .option('--plan <file>', 'replay a saved plan')
@@ -69,7 +76,15 @@ export function addTrainOptions(command: Command): Command {
     .option('--checkpoint-steps <n>', 'steps between checkpoints')
     .option('--cache <how>', 'how features of the frozen part are kept on disk: exact, 8bit or off (default: exact)')
     .option('--no-cache', 'do not keep them')
-    .option('--no-export', 'write the delta only');
+    .option('--no-export', 'write the delta only')
+    .option(...governorOption);
+}
+
+/** Options of the live page. */
+export function addDashboardOptions(command: Command): Command {
+  return command
+    .option('--dashboard [port]', 'serve a live page of the run (default: port 8077, or a free one)')
+    .option('--dashboard-host <address>', 'address of the page (default: 127.0.0.1); any other asks for a token');
 }
 
 /** Options of training that make sense for meta networks. */
@@ -99,10 +114,12 @@ export function addWarmupOptions(command: Command): Command {
     .option('--checkpoint-steps <n>', 'steps between checkpoints')
     .option('--cache <how>', 'how features of the frozen part are kept on disk: exact, 8bit or off (default: exact)')
     .option('--no-cache', 'do not keep them')
-    .option('--no-export', 'write the delta only');
+    .option('--no-export', 'write the delta only')
+    .option(...governorOption);
 }
 
-export function addAdaptOptions(command: Command): Command {
+/** Where a stream of frames comes from. */
+export function addSourceOptions(command: Command): Command {
   return command
     .option('--source <what>', 'frames: a folder of images, - for standard input, or http[://address:port]')
     .option('--watch <folder>', 'frames: images that appear in a folder')
@@ -111,7 +128,26 @@ export function addAdaptOptions(command: Command): Command {
     .option('--size <w>x<h>', 'raw RGB frames of this size')
     .option('--restarts <n>', 'times that a command which failed is started again', '10')
     .option('--loops <n>', 'times that a folder is read', '1')
-    .option('--token <text>', 'asked of HTTP clients (default: EDGESHIFT_TOKEN of the environment)')
+    .option('--token <text>', 'asked of HTTP clients (default: EDGESHIFT_TOKEN of the environment)');
+}
+
+/** What labels the frames of a stream. */
+export function addLabelOptions(command: Command): Command {
+  return command
+    .option('--labels <file>', 'JSON lines {"frame" or "name", "class"} that are appended while the stream runs')
+    .option(
+      '--label-keys <mapping>',
+      "keys that label the frame shown: 'a=cat,b=dog,c=undo' (pedal, key pad, keyboard)",
+    )
+    .option(
+      '--label-device <device>',
+      'with --label-keys: path, vendor:product or serial number, if several are plugged in',
+    )
+    .option('--keep-labels <n>', 'frames that are kept for their labels', '256');
+}
+
+export function addAdaptOptions(command: Command): Command {
+  return addDashboardOptions(addLabelOptions(addSourceOptions(command)))
     .option('--fit <how>', 'how frames become square: fill, cover, contain or pad (unscaled)', 'fill')
     .option('--method <name>', 'what adapts: edgeshift, none, bn-batch, tent ... (default: edgeshift)')
     .option('--method-options <list>', "the method's numbers, such as learningRate=0.001,memory=32")
@@ -127,22 +163,13 @@ export function addAdaptOptions(command: Command): Command {
     .option('--queue <n>', 'frames that wait at most (default: 64, or two batches)')
     .option('--deadline <ms>', 'how long a frame may wait for others of its batch')
     .option('--probabilities', 'say the probability of each class')
-    .option('--labels <file>', 'JSON lines {"frame" or "name", "class"} that are appended while the stream runs')
-    .option(
-      '--label-keys <mapping>',
-      "keys that label the frame shown: 'a=cat,b=dog,c=undo' (pedal, key pad, keyboard)",
-    )
-    .option(
-      '--label-device <device>',
-      'with --label-keys: path, vendor:product or serial number, if several are plugged in',
-    )
-    .option('--keep-labels <n>', 'frames that are kept for their labels', '256')
     .option('--run <folder>', 'where the state is saved')
     .option('--resume', 'continue the run in --run where its last snapshot stands')
     .option('--snapshot-frames <n>', 'frames from snapshot to snapshot', '5000')
     .option('--snapshot-seconds <s>', 'seconds from snapshot to snapshot', '300')
     .option('--export <file>', 'ONNX file to write at the end, and at SIGUSR1')
     .option('--export-delta <file>', 'delta to write at the end, and at SIGUSR1')
+    .option(...governorOption)
     .option('--plan', 'say what it costs, and stop')
     .option('--seed <n>', 'seed of everything random');
 }

@@ -5,9 +5,11 @@
  * The first line keeps memory small: one malloc heap that gives freed pages back at once, and a small young generation.
  */
 import { Command } from 'commander';
+import { addCollectOptions } from './collect-flags.ts';
 import { addCompare } from './commands/profile-compare.ts';
 import {
   addAdaptOptions,
+  addDashboardOptions,
   addDataOptions,
   addModelOptions,
   addPlanOptions,
@@ -54,9 +56,11 @@ addPlanOptions(
   .option('--json', 'print JSON')
   .action(action(() => import('./commands/plan.ts')));
 
-addTrainOptions(
-  addPlanOptions(
-    addDataOptions(addModelOptions(program.command('train [model]').description('train and export a model'))),
+addCollectOptions(
+  addTrainOptions(
+    addPlanOptions(
+      addDataOptions(addModelOptions(program.command('train [model]').description('train and export a model'))),
+    ),
   ),
 )
   .option('--json', 'print one JSON line at the end')
@@ -102,8 +106,7 @@ program
   .option('--json', 'print JSON')
   .action(action(() => import('./commands/export.ts')));
 
-const profile = program
-  .command('profile <command...>')
+const profile = addDashboardOptions(program.command('profile <command...>'))
   .usage('[options] -- train|adapt ...')
   .description('run train or adapt under a memory cap and write down what it really took')
   .option('--device <name>', 'device profile whose memory cap and cores are held')
@@ -114,7 +117,7 @@ const profile = program
     '--limit <kind>',
     'what holds it: cgroup-v2, cgroup-v1, systemd-scope or watchdog (default: the first to be had)',
   )
-  .option('--out <folder>', 'folder of the record and its report (default: profiles/<time>)')
+  .option('--out <folder>', 'folder of the record and its report (default: profiles/<time>); with compare: HTML file')
   .option('--find-cap', 'look for the smallest cap under which it finishes')
   .option('--power-meter [device]', 'measure energy by a USB power meter: its path, vendor:product or serial number')
   .option('--json', 'print the record as JSON')

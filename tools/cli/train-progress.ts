@@ -3,6 +3,7 @@ import type { Ora } from 'ora';
 import { bytesText } from '../../runtime/plan/bytes-text.ts';
 import { describe } from '../../runtime/plan/describe.ts';
 import type { RunEvent } from '../../runtime/train/train.ts';
+import { governorLine } from './governor-text.ts';
 
 /** Steps between plain lines. */
 const PLAIN_EVERY = 20;
@@ -61,6 +62,9 @@ export class TrainProgress {
         this.line(`epoch ${event.epoch + 1}: training ${percent(event.trainAccuracy)}${validation}`);
         return;
       }
+      case 'governor':
+        this.line(governorLine(event));
+        return;
       case 'checkpoint':
       case 'statistics':
         return;

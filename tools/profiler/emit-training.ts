@@ -4,6 +4,8 @@ import type { Plan } from '../../runtime/plan/plan.ts';
 import type { RunEvent, TrainResult } from '../../runtime/train/train.ts';
 import type { ProfileEmitter } from './emit.ts';
 
+const governorMarks = { shrink: 'shrunk', pause: 'paused', resume: 'resumed', grow: 'grown' } as const;
+
 export class TrainingEmitter implements Disposable {
   readonly #profile: ProfileEmitter;
   #plan: Plan | null = null;
@@ -37,6 +39,9 @@ export class TrainingEmitter implements Disposable {
         break;
       case 'epoch':
         this.#profile.mark('epoch', event.epoch + 1);
+        break;
+      case 'governor':
+        if (event.action !== 'trim') this.#profile.mark(governorMarks[event.action]);
         break;
       case 'statistics':
         this.#millis.push(event.statistics.millis);

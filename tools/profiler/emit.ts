@@ -10,16 +10,22 @@ import type { Mark, StepTime } from './record.ts';
 /** Environment variable with the number of the pipe's file descriptor. */
 export const FD_VARIABLE = 'EDGESHIFT_PROFILE_FD';
 
+/** Set to 1 where the profiler has a live page (tools/dashboard). */
+export const LIVE_VARIABLE = 'EDGESHIFT_PROFILE_LIVE';
+
 /** Between two reports of the JavaScript heap. */
 const HEAP_MILLIS = 250;
 
 /** Never throws: a profiler that is gone must not end what it measured. */
 export class ProfileEmitter {
+  /** Whether ticks of a live page are wanted. */
+  readonly isLive: boolean;
   readonly #timer: NodeJS.Timeout;
   #fd: number | null;
 
-  private constructor(fd: number) {
+  private constructor(fd: number, isLive: boolean) {
     this.#fd = fd;
+    this.isLive = isLive;
     this.#timer = setInterval(() => this.#heap(), HEAP_MILLIS).unref();
     this.#heap();
   }
@@ -28,8 +34,10 @@ export class ProfileEmitter {
   static open(): ProfileEmitter | null {
     const text = process.env[FD_VARIABLE];
     if (text === undefined) return null;
+    const isLive = process.env[LIVE_VARIABLE] === '1';
     delete process.env[FD_VARIABLE];
-    return isPipe(Number(text)) ? new ProfileEmitter(Number(text)) : null;
+    delete process.env[LIVE_VARIABLE];
+    return isPipe(Number(text)) ? new ProfileEmitter(Number(text), isLive) : null;
   }
 
   planned(plan: Plan): void {
@@ -43,6 +51,11 @@ export class ProfileEmitter {
 
   steps(steps: readonly StepTime[]): void {
     this.#write({ kind: 'steps', steps });
+  }
+
+  /** @param tick of the live page */
+  live(tick: object): void {
+    this.#write({ kind: 'live', tick });
   }
 
   /** Highest byte of the arena that was touched. */

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import type { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ExecutionError } from '../../runtime/errors.ts';
-import { FD_VARIABLE } from './emit.ts';
+import { FD_VARIABLE, LIVE_VARIABLE } from './emit.ts';
 
 /** How much of standard error is kept, in characters. */
 const ERROR_TAIL = 2000;
@@ -23,6 +23,8 @@ export interface Ended {
 export interface LaunchOptions {
   /** Whether standard output and errors of the command are shown, on standard error both; else nothing is. */
   readonly quiet: boolean;
+  /** Whether the command is to tell what a live page shows. */
+  readonly live: boolean;
 }
 
 /** Disposing of it kills what is left of its process group. */
@@ -56,10 +58,10 @@ export class Launched implements AsyncDisposable {
   }
 
   /** @throws ExecutionError if it cannot be started */
-  static async start([file = '', ...args]: readonly string[], { quiet }: LaunchOptions): Promise<Launched> {
+  static async start([file = '', ...args]: readonly string[], { quiet, live }: LaunchOptions): Promise<Launched> {
     const child = spawn(file, args, {
       detached: true,
-      env: { ...process.env, [FD_VARIABLE]: String(PIPE_FD) },
+      env: { ...process.env, [FD_VARIABLE]: String(PIPE_FD), [LIVE_VARIABLE]: live ? '1' : '' },
       // Its result is not this program's, whose own standard output it must not mix with.
       stdio: ['inherit', quiet ? 'ignore' : process.stderr, 'pipe', 'pipe'],
     });

@@ -17,6 +17,8 @@ const message = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('heap'), bytes }),
   z.object({ kind: z.literal('arena'), bytes }),
   z.object({ kind: z.literal('rss'), bytes }),
+  // Goes on to the live page as it is.
+  z.object({ kind: z.literal('live'), tick: z.looseObject({ point: z.looseObject({ at: millis }) }) }),
 ]);
 
 export type Message = z.infer<typeof message>;
@@ -43,9 +45,12 @@ export class Heard {
   /** Lines that were no messages. */
   garbled = 0;
   readonly #onMark: (mark: Omit<Mark, 'at'>) => void;
+  readonly #onTick: (tick: object) => void;
 
-  constructor(onMark: (mark: Omit<Mark, 'at'>) => void) {
+  /** @param onTick told what is for a live page */
+  constructor(onMark: (mark: Omit<Mark, 'at'>) => void, onTick: (tick: object) => void = () => undefined) {
     this.#onMark = onMark;
+    this.#onTick = onTick;
   }
 
   /** Resolves when the command has closed its end. */
@@ -81,6 +86,9 @@ export class Heard {
         return;
       case 'rss':
         this.rssBytes = said.bytes;
+        return;
+      case 'live':
+        this.#onTick(said.tick);
         return;
       default:
         this.garbled += 1;

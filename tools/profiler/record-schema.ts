@@ -104,7 +104,10 @@ const sample = z.strictObject({
   megahertz: nullable.number,
 });
 
-export const markKind = z.enum(['planned', 'opened', 'step', 'epoch', 'evaluated', 'exported', 'finished']);
+export const markKind = z.enum([
+  ...(['planned', 'opened', 'step', 'epoch', 'evaluated', 'exported', 'finished'] as const),
+  ...(['shrunk', 'paused', 'resumed', 'grown'] as const),
+]);
 
 const mark = z.strictObject({
   at: millis,

@@ -129,10 +129,13 @@ export interface Sample {
   readonly megahertz: number | null;
 }
 
+/** What was done about memory that was short (runtime/governor). */
+export type GovernorMark = 'shrunk' | 'paused' | 'resumed' | 'grown';
+
 /** Something the command did. */
 export interface Mark {
   readonly at: number;
-  readonly kind: 'planned' | 'opened' | 'step' | 'epoch' | 'evaluated' | 'exported' | 'finished';
+  readonly kind: 'planned' | 'opened' | 'step' | 'epoch' | 'evaluated' | 'exported' | 'finished' | GovernorMark;
   /** Number of the step or epoch, from 1; 0 for others. */
   readonly number: number;
   /** What it took; null where it is a moment. */

@@ -11,7 +11,7 @@ import { outcomeOf } from './outcome.ts';
 import { openIna3221 } from './probes/ina3221.ts';
 import { firstSource, type PowerSource } from './probes/power-source.ts';
 import { openRapl } from './probes/rapl.ts';
-import type { Energy, Limit, Mark, ProfileRecord } from './record.ts';
+import type { Energy, Limit, Mark, ProfileRecord, Sample } from './record.ts';
 import { Sampler } from './sampler.ts';
 import { Thinned } from './thinned.ts';
 
@@ -22,6 +22,14 @@ export interface WantedLimit {
   readonly cores: number | null;
   /** Device profile that the figures come from. */
   readonly profile: string | null;
+}
+
+/** Whoever looks on while a command is profiled. */
+export interface Onlooker {
+  /** @param tick what the command tells of itself, for a live page */
+  told(tick: object): void;
+  sampled(sample: Sample): void;
+  ended(outcome: ProfileRecord['outcome']): void;
 }
 
 export interface ProfileRequest {
@@ -38,6 +46,8 @@ export interface ProfileRequest {
   readonly intervalMillis?: number;
   /** Measures energy in place of the machine's own sensors; closed by whoever opened it. */
   readonly power?: PowerSource;
+  /** Default: nobody. */
+  readonly onlooker?: Onlooker;
   /** Nothing of what the command writes is shown. */
   readonly quiet?: boolean;
   /** Asks the command to end, by SIGINT. */
@@ -71,6 +81,7 @@ export async function runProfiled(request: ProfileRequest): Promise<ProfileRecor
   const watched = await watch(request, held, held.wrap(cores.wrap([...request.program, ...command])), power);
   if (power !== null && power !== request.power) power.close();
   const { heard, sampler, marks, steps } = watched;
+  request.onlooker?.ended(watched.outcome);
   const limit: Limit = {
     kind: held.kind,
     memoryBytes: held.kind === 'none' ? null : wanted.memoryBytes,
@@ -111,15 +122,25 @@ interface Watched {
 }
 
 async function watch(
-  { quiet = false, signal, timeLimitMillis, root = '/', intervalMillis = DEFAULT_INTERVAL_MILLIS }: ProfileRequest,
+  {
+    quiet = false,
+    signal,
+    timeLimitMillis,
+    root = '/',
+    intervalMillis = DEFAULT_INTERVAL_MILLIS,
+    onlooker,
+  }: ProfileRequest,
   holder: Holder,
   commandLine: readonly string[],
   power: PowerSource | null,
 ): Promise<Watched> {
   const startedMillis = performance.now();
   const marks = new Marks(startedMillis);
-  const heard = new Heard((mark) => marks.add(mark));
-  await using launched = await Launched.start(commandLine, { quiet });
+  const heard = new Heard(
+    (mark) => marks.add(mark),
+    (tick) => onlooker?.told(tick),
+  );
+  await using launched = await Launched.start(commandLine, { quiet, live: onlooker !== undefined });
   const spoken = heard.listen(launched.pipe);
   const stop = (): void => launched.signal('SIGINT');
   signal?.addEventListener('abort', stop, { once: true });
@@ -133,7 +154,8 @@ async function watch(
   const group = await holder.started(launched.pid);
   const heapBytes = (): number | null => heard.heapBytes;
   const { pid } = launched;
-  const sampler = new Sampler({ root, pid, group, power, intervalMillis, startedMillis, heapBytes });
+  const onSample = onlooker && ((sample: Sample) => onlooker.sampled(sample));
+  const sampler = new Sampler({ root, pid, group, power, intervalMillis, startedMillis, heapBytes, onSample });
   sampler.start();
   const ended = await launched.ended;
   const millis = performance.now() - startedMillis;

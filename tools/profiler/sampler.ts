@@ -1,13 +1,14 @@
 /**
  * @file Looks at a running command over and over: its memory at every look, what changes slowly or costs more at some of them.
  */
+
+import { GroupMemory } from '../../device-profiles/probes/group-memory.ts';
+import { Pressure } from '../../device-profiles/probes/pressure.ts';
+import type { Found } from '../../device-profiles/probes/probe.ts';
 import type { ControlGroup } from './limits/limit.ts';
 import { OwnCost } from './own-cost.ts';
 import { Clocks } from './probes/clocks.ts';
-import { GroupMemory } from './probes/group-memory.ts';
 import type { PowerReading, PowerSource } from './probes/power-source.ts';
-import { Pressure } from './probes/pressure.ts';
-import type { Found } from './probes/probe.ts';
 import { Thermal } from './probes/thermal.ts';
 import { TreeMemory } from './probes/tree-memory.ts';
 import type { ProfilerCost, Sample } from './record.ts';
@@ -26,6 +27,8 @@ export interface SamplerOptions {
   readonly startedMillis: number;
   /** JavaScript heap as the command last reported it. */
   readonly heapBytes: () => number | null;
+  /** Told of every sample. */
+  readonly onSample?: ((sample: Sample) => void) | undefined;
 }
 
 /** Share of a core that looking may take. */
@@ -146,14 +149,16 @@ export class Sampler {
     const memory = this.#memory.read();
     // Its processes are ending.
     if (memory.rssBytes === 0) return;
-    this.#samples.add({
+    const sample: Sample = {
       at: now - this.#options.startedMillis,
       ...memory,
       pssBytes: this.#pssBytes(memory.rssBytes, now),
       cgroupBytes: this.#group?.read() ?? null,
       heapBytes: this.#options.heapBytes(),
       ...this.#slow,
-    });
+    };
+    this.#samples.add(sample);
+    this.#options.onSample?.(sample);
   }
 
   #readSlow(now: number): void {

@@ -1,7 +1,7 @@
-/** @file What each key does: `1=cat,2=dog,u=undo`. */
+/** @file What each key does: `1=cat,2=dog,u=undo,s=skip`. */
 import { UsageError } from '../../errors.ts';
 
-export type KeyAction = { readonly kind: 'label'; readonly class: number } | { readonly kind: 'undo' };
+export type KeyAction = { readonly kind: 'label'; readonly class: number } | { readonly kind: 'undo' | 'skip' };
 
 /** By the key's name. */
 export type KeyMapping = ReadonlyMap<string, KeyAction>;
@@ -13,15 +13,19 @@ export interface MappingOptions {
   readonly classes: readonly string[] | null;
   /** Names of the keys of the device. */
   readonly keys: readonly string[];
+  /** Whether a key can also mean `skip`; default false. */
+  readonly skip?: boolean;
 }
 
 const UNDO = 'undo';
+const SKIP = 'skip';
 /** Keys that a text names; a keyboard has too many. */
 const SHOWN_KEYS = 20;
 
 /**
  * Reads `key=class` pairs between commas. A class is given by its name, or else by its number from 0; one that is
- * called `undo`, or whose name has a comma in it, by its number. Several keys may do the same.
+ * called `undo` (or `skip`, where there is that), or whose name has a comma in it, by its number. Several keys may do the
+ * same.
  *
  * @throws UsageError with every fault of the text at once
  */
@@ -37,7 +41,7 @@ export function parseKeyMapping(text: string, options: MappingOptions): KeyMappi
     else if (action === null) faults.push(`"${pair}": expected the class to be ${classText(options)}`);
     else mapping.set(key, action);
   }
-  if (faults.length === 0 && [...mapping.values()].every(({ kind }) => kind === 'undo')) {
+  if (faults.length === 0 && [...mapping.values()].every(({ kind }) => kind !== 'label')) {
     faults.push('expected a key for at least one class');
   }
   if (faults.length > 0) {
@@ -55,8 +59,9 @@ function splitPair(pair: string): readonly string[] {
   return at < 0 ? [pair] : [pair.slice(0, at).trim().toLowerCase(), pair.slice(at + 1).trim()];
 }
 
-function actionOf(what: string, { classes, classCount }: MappingOptions): KeyAction | null {
+function actionOf(what: string, { classes, classCount, skip = false }: MappingOptions): KeyAction | null {
   if (what === UNDO) return { kind: 'undo' };
+  if (what === SKIP && skip) return { kind: 'skip' };
   const named = classes?.indexOf(what) ?? -1;
   if (named >= 0) return { kind: 'label', class: named };
   const number = /^\d+$/.test(what) ? Number(what) : classCount;

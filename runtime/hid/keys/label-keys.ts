@@ -19,6 +19,8 @@ export interface LabelKeysOptions {
   readonly debounceMillis?: number;
   /** How long a label can be taken back; default 2000. */
   readonly holdMillis?: number;
+  /** Asked by an undo when no label is held: takes back the last one given out, false if it cannot. Default: never can. */
+  readonly takeBack?: () => boolean;
   readonly clock?: Clock;
 }
 
@@ -42,7 +44,7 @@ export class LabelKeys implements AsyncDisposable {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.#debounce = new Debounce(options.debounceMillis);
-    this.#labeller = new Labeller(options.mapping, options.holdMillis);
+    this.#labeller = new Labeller(options.mapping, options.holdMillis, options.takeBack);
   }
 
   /** @throws DataError if the device is not there or cannot be opened; being lost later is no error */

@@ -8,13 +8,14 @@ export interface FrameLabel {
 }
 
 /** `idle`: the key does nothing, nothing was shown yet, or there is nothing to take back. */
-export type PressVerdict = 'labelled' | 'undone' | 'idle';
+export type PressVerdict = 'labelled' | 'undone' | 'skipped' | 'idle';
 
 export interface LabellerCounts {
   /** Labels that were given out. */
   readonly given: number;
   /** Not given out yet, and so can be taken back. */
   readonly held: number;
+  /** Taken back, those that had been given out among them. */
   readonly undone: number;
   /** Replaced by a later label of the same frame. */
   readonly replaced: number;
@@ -35,6 +36,7 @@ interface Press extends FrameLabel {
 export class Labeller {
   readonly #mapping: KeyMapping;
   readonly #holdMillis: number;
+  readonly #takeBack: () => boolean;
   /** In the order of time. */
   #held: Press[] = [];
   #frame: number | null = null;
@@ -43,9 +45,11 @@ export class Labeller {
   #replaced = 0;
   #idle = 0;
 
-  constructor(mapping: KeyMapping, holdMillis = HOLD_MILLIS) {
+  /** @param takeBack takes back the last label that was given out; false if that cannot be */
+  constructor(mapping: KeyMapping, holdMillis = HOLD_MILLIS, takeBack: () => boolean = () => false) {
     this.#mapping = mapping;
     this.#holdMillis = holdMillis;
+    this.#takeBack = takeBack;
   }
 
   counts(): LabellerCounts {
@@ -67,10 +71,11 @@ export class Labeller {
       this.#held.push({ frame: this.#frame, class: action.class, atMillis });
       return 'labelled';
     }
-    if (action?.kind === 'undo' && this.#held.length > 0) {
-      this.#undo(atMillis);
+    if (action?.kind === 'undo' && (this.#undo(atMillis) || this.#takeBack())) {
+      this.#undone += 1;
       return 'undone';
     }
+    if (action?.kind === 'skip') return 'skipped';
     this.#idle += 1;
     return 'idle';
   }
@@ -98,12 +103,14 @@ export class Labeller {
     return this.release(Number.POSITIVE_INFINITY);
   }
 
-  #undo(atMillis: number): void {
-    const undone = this.#held.pop() as Press;
-    this.#undone += 1;
+  /** False if nothing is held. */
+  #undo(atMillis: number): boolean {
+    const undone = this.#held.pop();
+    if (!undone) return false;
     // What it had replaced can be taken back as long as any other label.
     const before = this.#held.findLastIndex(({ frame }) => frame === undone.frame);
     if (before >= 0) this.#held[before] = { ...(this.#held[before] as Press), atMillis };
+    return true;
   }
 
   /** The last press of each frame, in the order of time. */

@@ -38,6 +38,8 @@ export interface DatasetOptions {
   readonly limit?: number;
   /** Folders: which, in label order (default all, sorted). idx: names of the labels (default "0", "1", ...). */
   readonly classes?: readonly string[];
+  /** Folders: the label order where all of them have these names, such as a model's own; default sorted. */
+  readonly order?: readonly string[];
   /** Where decoded images are kept for this and later runs. Default: a temporary folder, removed at the end. */
   readonly storeFolder?: string;
   /** Larger data sets are decoded whenever they are read. Default 2 GiB. */
@@ -148,10 +150,10 @@ async function checkFolder(path: string): Promise<void> {
   );
 }
 
-async function listFolder(path: string, { split, classes, limit }: DatasetOptions): Promise<Listing> {
+async function listFolder(path: string, { split, classes, limit, order }: DatasetOptions): Promise<Listing> {
   const folder = split === undefined ? path : join(path, split);
   await checkFolder(folder);
-  const { paths, ...listed } = await listImageFolder(folder, classes ?? null, limit ?? null);
+  const { paths, ...listed } = await listImageFolder(folder, classes ?? null, limit ?? null, order);
   return { ...listed, source: { kind: 'files', paths }, nameOf: (image) => paths[image] as string };
 }
 

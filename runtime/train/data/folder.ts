@@ -30,7 +30,7 @@ const imageNameText = '.jpg, .jpeg, .png or .webp';
  *
  * Hidden entries (a leading dot) and files beside the class folders are not looked at.
  *
- * @param classes Folders to take, in label order; null takes all, sorted.
+ * @param classes Folders to take, in label order; null takes all, sorted, or in `order` if that has the same names.
  * @param limit At most this many images, the same number of every class as far as they reach.
  * @throws DataError for a missing folder, a class without images, fewer than two classes, or no images.
  */
@@ -38,6 +38,7 @@ export async function listImageFolder(
   folder: string,
   classes: readonly string[] | null,
   limit: number | null,
+  order: readonly string[] = [],
 ): Promise<ImageFolder> {
   const found = (await entries(folder)).filter(({ directory }) => directory).map(({ name }) => name);
   if (found.length === 0) {
@@ -46,7 +47,8 @@ export async function listImageFolder(
       { folder },
     );
   }
-  const wanted = classes ?? found;
+  const isSame = order.length === found.length && order.every((name) => found.includes(name));
+  const wanted = classes ?? (isSame ? order : found);
   const missing = wanted.filter((name) => !found.includes(name));
   if (missing.length > 0) {
     throw new DataError(`${folder}: expected a folder for ${missing.join(', ')} but found ${found.join(', ')}`, {

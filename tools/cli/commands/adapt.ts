@@ -10,14 +10,18 @@ import { openSource, type SourceOptions } from '../../../runtime/adapt/streams/o
 import { PredictionLines } from '../../../runtime/adapt/streams/prediction-lines.ts';
 import { WorkerAdapter } from '../../../runtime/adapt/worker-adapter.ts';
 import { UsageError } from '../../../runtime/errors.ts';
+import { AdaptationGovernor } from '../../../runtime/governor/adaptation-governor.ts';
+import { Governor } from '../../../runtime/governor/governor.ts';
 import { bytesText } from '../../../runtime/plan/bytes-text.ts';
 import { planReport } from '../../../runtime/plan/report.ts';
+import { openLive } from '../../dashboard/open-live.ts';
 import { ProfileEmitter } from '../../profiler/emit.ts';
 import { AdaptationEmitter } from '../../profiler/emit-adaptation.ts';
 import { followLabels, openKeys } from '../adapt-labels.ts';
 import { adaptOptions, sourceKind, sourceOptions } from '../adapt-options.ts';
 import { AdaptProgress, resultText } from '../adapt-progress.ts';
-import { choiceFlag, countFlag, type Flags, numberFlag, textFlag } from '../flags.ts';
+import { choiceFlag, countFlag, type Flags, governorModes, numberFlag, textFlag } from '../flags.ts';
+import { governorLine } from '../governor-text.ts';
 
 /** Frames that wait, of sources that wait themselves if asked to and of those that do not. */
 const policies: Readonly<Record<SourceOptions['kind'], QueuePolicy>> = {
@@ -43,15 +47,25 @@ export async function run([model = '']: readonly string[], flags: Flags): Promis
   if (flags.plan === true) return showPlan(options, flags);
   const progress = await AdaptProgress.open();
   using stop = new Signals(progress);
+  const emitter = ProfileEmitter.open();
+  await using live = await openLive('adapt', flags, emitter, (text) => progress.line(text));
   await using opened = await openAdapter(options, flags, kind);
   const { adapter, background } = opened;
   if (opened.note !== null) progress.line(opened.note);
   const { facts } = adapter;
-  using profile = AdaptationEmitter.of(ProfileEmitter.open(), facts.plan);
+  const wanted = choiceFlag(flags, 'governor', governorModes) !== 'off';
+  using watched = Governor.open(wanted, (event) => {
+    progress.line(governorLine(event));
+    live?.governed(event);
+  });
+  const governor = watched && new AdaptationGovernor(watched, background);
+  using profile = AdaptationEmitter.of(emitter, facts.plan);
   const exports = new Exports(options, flags, adapter, progress);
   stop.onExport = () => exports.write();
   const labelled = { classCount: adapter.classes, classes: facts.classNames, imageSize: adapter.imageSize, keep };
   const labels = new LateLabels(labelled);
+  const { imageSize, method } = adapter;
+  const feed = await live?.adaptation(facts.plan, { method, imageSize, labels: () => labels.counts() });
   await using keys = await openKeys(flags, labelled, labels, (text) => progress.line(text));
   const run = await openRun(options, flags, adapter, kind);
   const hooks = { onLabel: (message: unknown) => labels.add(message), stats: () => ({ labels: labels.counts() }) };
@@ -66,6 +80,7 @@ export async function run([model = '']: readonly string[], flags: Flags): Promis
   try {
     const result = await runSession({
       ...{ source, adapter, background, lines, labels, capacity, run },
+      ...(governor && { governor }),
       classNames: facts.classNames,
       probabilities: flags.probabilities === true,
       policy: choiceFlag(flags, 'policy', queuePolicies) ?? policies[kind],
@@ -73,16 +88,21 @@ export async function run([model = '']: readonly string[], flags: Flags): Promis
       snapshotFrames: countFlag(flags, 'snapshotFrames', 1) ?? 5000,
       snapshotSeconds: numberFlag(flags, 'snapshotSeconds') ?? 300,
       signal: stop.signal,
-      onPredicted: ({ index }) => keys?.show(index),
+      onPredicted: (frame, prediction, logits) => {
+        keys?.show(frame.index);
+        feed?.predicted(frame, prediction, logits);
+      },
       // Gives out the labels that could be taken back until now.
       onDrained: async () => keys?.[Symbol.asyncDispose](),
       onEvent: (event) => {
         progress.show(event);
         profile?.event(event);
+        feed?.event(event);
       },
     });
     await exports.write();
     profile?.finished(result);
+    if (feed) live?.end(feed.ended(result));
     progress.done();
     report(result, flags);
     if (result.failure !== null) throw result.failure;

@@ -9,6 +9,7 @@ import { writeAtomically } from '../../../runtime/delta/atomic-file.ts';
 import { ExecutionError, UsageError } from '../../../runtime/errors.ts';
 import type { PowerMeter } from '../../../runtime/hid/fnirsi/power-meter.ts';
 import { parseBytes } from '../../../runtime/plan/bytes-text.ts';
+import type { ProfileLive } from '../../dashboard/profile-live.ts';
 import { findCap } from '../../profiler/find-cap.ts';
 import { allowedCores } from '../../profiler/limits/affinity.ts';
 import { type HeldKind, limitKinds } from '../../profiler/limits/choose.ts';
@@ -37,11 +38,12 @@ export async function run(command: readonly string[], flags: Flags): Promise<num
   const folder = textFlag(flags, 'out') ?? defaultFolder();
   const rates = await machineRates(board ?? (await loadNamed(optionOf(command, '--device'))));
   await using meter = await openMeter(flags);
+  await using live = await openPage(command, limit, flags);
   using stop = new Interrupt();
   const request = { program, command: plannedFor(command, flags), limit, rates, kinds, signal: stop.signal };
   try {
     const work = flags.findCap === true ? search : profile;
-    return await work(request, meter, folder, flags);
+    return await work(live ? { ...request, onlooker: live } : request, meter, folder, flags);
   } catch (error) {
     if (error instanceof Refused) throw new ExecutionError(`this machine grants no such limit:\n${error.message}`);
     throw error;
@@ -119,6 +121,17 @@ async function loadNamed(device: string | undefined): Promise<DeviceProfile | nu
   return device === undefined ? null : loadProfile(device);
 }
 
+/** Loaded where a page is asked for. @throws UsageError, DataError (the port is taken) */
+async function openPage(command: readonly string[], limit: WantedLimit, flags: Flags): Promise<ProfileLive | null> {
+  if (flags.dashboard === undefined && flags.dashboardHost === undefined) return null;
+  if (flags.findCap === true) throw new UsageError('--find-cap runs the command many times: leave --dashboard away');
+  const { dashboardOptions } = await import('../../dashboard/options.ts');
+  const options = dashboardOptions(flags);
+  if (options === null) return null;
+  const { ProfileLive } = await import('../../dashboard/profile-live.ts');
+  return ProfileLive.open(options, command, limit.memoryBytes, (text) => console.error(text));
+}
+
 async function openMeter(flags: Flags): Promise<PowerMeter | null> {
   if (flags.powerMeter === undefined) return null;
   const { openPowerMeter } = await import('../../../runtime/hid/open.ts');
@@ -157,6 +170,8 @@ function plannedFor(command: readonly string[], flags: Flags): readonly string[]
     ...(cap === undefined || optionOf(command, '--budget') !== undefined
       ? []
       : ['--budget', String(parseBytes('--cap', cap))]),
+    // A command that gives way under a smaller cap would not be the one whose cap is looked for.
+    ...(flags.findCap === true && optionOf(command, '--governor') === undefined ? ['--governor', 'off'] : []),
   ];
 }
 

@@ -5,14 +5,23 @@ import { DataError, UsageError } from '../../../runtime/errors.ts';
 import { bytesText } from '../../../runtime/plan/bytes-text.ts';
 import type { Plan } from '../../../runtime/plan/plan.ts';
 import { resumeTraining, type TrainHooks, type TrainResult, train } from '../../../runtime/train/train.ts';
+import { openLive } from '../../dashboard/open-live.ts';
 import { ProfileEmitter } from '../../profiler/emit.ts';
 import { TrainingEmitter } from '../../profiler/emit-training.ts';
-import { type Flags, textFlag } from '../flags.ts';
+import { collectFolder } from '../collect-flags.ts';
+import { choiceFlag, type Flags, governorModes, textFlag } from '../flags.ts';
+import { governorCountsText } from '../governor-text.ts';
 import { trainOptions } from '../plan-flags.ts';
 import { TrainProgress } from '../train-progress.ts';
 
-export function run([model]: readonly string[], flags: Flags): Promise<number> {
-  return follow(flags, (hooks) => start(model, flags, hooks));
+export async function run([model]: readonly string[], flags: Flags): Promise<number> {
+  const folder = collectFolder(flags);
+  if (folder === null) return follow(flags, (hooks) => start(model, flags, hooks));
+  if (model === undefined) throw new UsageError('--collect needs a model');
+  if (flags.collectOnly === true) return (await import('../collect-frames.ts')).collectFrames(model, folder, flags);
+  const { collectApart } = await import('../collect-apart.ts');
+  const collected = { ...flags, data: folder };
+  return (await collectApart(model, folder, flags)) ?? follow(flags, (hooks) => start(model, collected, hooks));
 }
 
 /** Runs a training with progress on stderr, a checkpoint at a signal, and its result on stdout. */
@@ -26,19 +35,25 @@ export async function follow(flags: Flags, begin: (hooks: TrainHooks) => Promise
   process.once('SIGINT', interrupt);
   process.once('SIGTERM', interrupt);
   const savedPlan = textFlag(flags, 'plan');
-  using profile = TrainingEmitter.of(ProfileEmitter.open());
+  const emitter = ProfileEmitter.open();
+  using profile = TrainingEmitter.of(emitter);
+  await using live = await openLive('train', flags, emitter, (text) => progress.line(text));
+  const feed = await live?.training();
   const hooks: TrainHooks = {
     onEvent: (event) => {
       progress.show(event);
       profile?.event(event);
+      feed?.event(event);
     },
     signal: stop.signal,
+    governor: choiceFlag(flags, 'governor', governorModes) !== 'off',
     ...(savedPlan !== undefined && { plan: await readPlan(savedPlan) }),
   };
   try {
     const result = await begin(hooks);
     progress.done();
     await profile?.finished(result);
+    if (feed) live?.end(feed.ended(result));
     if (flags.json === true) console.log(JSON.stringify(result));
     else process.stdout.write(resultText(result));
     return 0;
@@ -70,7 +85,7 @@ async function readPlan(path: string): Promise<Plan> {
 
 function resultText(result: TrainResult): string {
   const percent = (share: number | null): string => (share === null ? '-' : `${(100 * share).toFixed(1)} %`);
-  const rows: readonly [string, string][] = [
+  const rows: [string, string][] = [
     ['accuracy before', percent(result.accuracyBefore)],
     ['accuracy after', percent(result.accuracyAfter)],
     ['training accuracy', percent(result.trainAccuracy)],
@@ -82,6 +97,8 @@ function resultText(result: TrainResult): string {
     ['delta', result.delta ?? '-'],
     ['exported model', result.export ?? '-'],
   ];
+  const gave = governorCountsText(result.governor);
+  if (gave !== null) rows.push(['memory was short', gave]);
   const note = result.interrupted ? `interrupted; continue with --resume --run ${result.run}\n` : '';
   return `${rows.map(([label, value]) => `${label.padEnd(18)}${value}`).join('\n')}\n${note}`;
 }

@@ -1,17 +1,14 @@
 /** @file What every way to hold a command in its limits has in common. */
+import type { ControlGroup } from '../../../device-profiles/probes/group-memory.ts';
 import type { LimitKind } from '../record.ts';
+
+export type { ControlGroup } from '../../../device-profiles/probes/group-memory.ts';
 
 /** At least one of them. */
 export interface LimitWanted {
   readonly memoryBytes: number | null;
   /** CPU time in cores; may be a fraction. */
   readonly cpus: number | null;
-}
-
-/** Folder of a control group that counts memory. */
-export interface ControlGroup {
-  readonly version: 1 | 2;
-  readonly folder: string;
 }
 
 /** Holds one command; disposing of it ends whatever is left of the command. */

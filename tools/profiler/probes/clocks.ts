@@ -1,7 +1,7 @@
 /** @file Clocks of the cores, as cpufreq tells them. Source: Linux admin guide, pm/cpufreq. */
 import { join } from 'node:path';
-import { PolledFile } from './polled-file.ts';
-import type { Found } from './probe.ts';
+import { PolledFile } from '../../../device-profiles/probes/polled-file.ts';
+import type { Found } from '../../../device-profiles/probes/probe.ts';
 import { entries, readLine } from './sysfs.ts';
 
 /** Cores that are clocked together. */

@@ -3,9 +3,9 @@
  * kernel documentation, hwmon/ina3221), L4T 32 as an iio device of the driver ina3221x.
  */
 import { join } from 'node:path';
-import { PolledFile } from './polled-file.ts';
+import { PolledFile } from '../../../device-profiles/probes/polled-file.ts';
+import type { Found } from '../../../device-profiles/probes/probe.ts';
 import { EnergySum, type PowerReading, type PowerSource } from './power-source.ts';
-import type { Found } from './probe.ts';
 import { entries, readLine } from './sysfs.ts';
 
 /** One rail; its files stay open. */

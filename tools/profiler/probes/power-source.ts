@@ -1,5 +1,5 @@
 /** @file Where energy is measured: sensors of the board, counters of the processor, or a meter in the supply line. */
-import type { Found } from './probe.ts';
+import type { Found } from '../../../device-profiles/probes/probe.ts';
 
 /** What a source measured. */
 export interface PowerReading {

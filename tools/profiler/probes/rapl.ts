@@ -3,9 +3,9 @@
  * Linux kernel documentation, power/powercap.
  */
 import { join } from 'node:path';
-import { PolledFile } from './polled-file.ts';
+import { PolledFile } from '../../../device-profiles/probes/polled-file.ts';
+import type { Found } from '../../../device-profiles/probes/probe.ts';
 import type { PowerReading, PowerSource } from './power-source.ts';
-import type { Found } from './probe.ts';
 import { entries, readLine } from './sysfs.ts';
 
 class Zone {

@@ -1,7 +1,7 @@
 /** @file Temperatures of the thermal zones. Source: Linux kernel documentation, driver-api/thermal/sysfs-api. */
 import { join } from 'node:path';
-import { PolledFile } from './polled-file.ts';
-import type { Found } from './probe.ts';
+import { PolledFile } from '../../../device-profiles/probes/polled-file.ts';
+import type { Found } from '../../../device-profiles/probes/probe.ts';
 import { entries, readLine } from './sysfs.ts';
 
 /** Zones that show a constant: 100 degrees on Jetson Nano, TX1 and TX2. */

@@ -1,15 +1,8 @@
 /** @file Resident memory of a process and its descendants. */
 import { join } from 'node:path';
-import { PolledFile } from './polled-file.ts';
+import { PolledFile } from '../../../device-profiles/probes/polled-file.ts';
+import { kibibytes, type ProcessBytes, parseStatus } from '../../../device-profiles/probes/process-status.ts';
 import { processTree } from './process-tree.ts';
-
-/** Sums over the processes, in bytes; pages that several share count for each. */
-export interface TreeBytes {
-  readonly rssBytes: number;
-  /** With memory shared between processes, which has no file either. */
-  readonly anonymousBytes: number;
-  readonly fileBytes: number;
-}
 
 export class TreeMemory {
   readonly #root: string;
@@ -43,7 +36,8 @@ export class TreeMemory {
     }
   }
 
-  read(): TreeBytes {
+  /** Sums over the processes; pages that several share count for each. */
+  read(): ProcessBytes {
     let [rssBytes, anonymousBytes, fileBytes] = [0, 0, 0];
     for (const [pid, file] of this.#files) {
       const status = parseStatus(file.text());
@@ -79,19 +73,4 @@ export class TreeMemory {
     for (const file of this.#files.values()) file.close();
     this.#files.clear();
   }
-}
-
-/** Fields of proc_pid_status(5); zeros for a process that has no memory left. */
-export function parseStatus(text: string): TreeBytes & { readonly peakBytes: number } {
-  const rssBytes = kibibytes(text, 'VmRSS') ?? 0;
-  // Kernels before 4.5 do not tell files apart.
-  const fileBytes = kibibytes(text, 'RssFile') ?? 0;
-  return { rssBytes, anonymousBytes: rssBytes - fileBytes, fileBytes, peakBytes: kibibytes(text, 'VmHWM') ?? 0 };
-}
-
-/** `Name:   123 kB` at the beginning of a line, in bytes. */
-function kibibytes(text: string, name: string): number | null {
-  const at = text.startsWith(`${name}:`) ? 0 : text.indexOf(`\n${name}:`) + 1;
-  if (at === 0 && !text.startsWith(`${name}:`)) return null;
-  return 1024 * Number.parseInt(text.slice(at + name.length + 1, at + name.length + 32), 10);
 }

@@ -52,18 +52,21 @@ function policy(scripts: readonly string[]): string {
   ].join('; ');
 }
 
-const hashSource = (text: string): string => `'sha256-${createHash('sha256').update(text, 'utf8').digest('base64')}'`;
+/** Source expression of a Content-Security-Policy. */
+export const hashSource = (text: string): string =>
+  `'sha256-${createHash('sha256').update(text, 'utf8').digest('base64')}'`;
 
 /** JSON that can end no element: it holds no `<`. */
 const jsonText = (value: unknown): string => JSON.stringify(value).replaceAll('<', '\\u003c');
 
 /** Chart.js as one script. Its package names the ES module only; the script lies beside it. */
-function libraryText(): string {
+export function libraryText(): string {
   const file = new URL('./chart.umd.js', import.meta.resolve('chart.js'));
   return scriptText(readFileSync(fileURLToPath(file), 'utf8').replace(/\n?\/\/# sourceMappingURL=\S*\s*$/, ''));
 }
 
-const clientText = (file: string): string => scriptText(readFileSync(new URL(file, import.meta.url), 'utf8'));
+/** A compiled script. @param file beside this one, or a whole URL */
+export const clientText = (file: string): string => scriptText(readFileSync(new URL(file, import.meta.url), 'utf8'));
 
 /** A script as an element's content: what would end the element, or hide its end, only stands in strings and comments. */
 function scriptText(text: string): string {

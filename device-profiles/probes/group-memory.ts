@@ -1,13 +1,30 @@
 /** @file What a control group counts: memory of all its processes and the files cached in its name. */
 import { join } from 'node:path';
-import type { ControlGroup } from '../limits/limit.ts';
+import { noLimitBytes } from '../cgroup.ts';
 import { PolledFile } from './polled-file.ts';
 import type { Found } from './probe.ts';
 
+/** Folder of a control group that counts memory. */
+export interface ControlGroup {
+  readonly version: 1 | 2;
+  readonly folder: string;
+}
+
 /** Names of the files, and of the fields of memory.stat: of version 1 those that count groups below, too. */
 const names = {
-  1: { usage: 'memory.usage_in_bytes', peak: 'memory.max_usage_in_bytes', cache: 'total_cache', shared: 'total_shmem' },
-  2: { usage: 'memory.current', peak: 'memory.peak', cache: 'file', shared: 'shmem' },
+  1: {
+    ...{
+      usage: 'memory.usage_in_bytes',
+      peak: 'memory.max_usage_in_bytes',
+      cache: 'total_cache',
+      shared: 'total_shmem',
+    },
+    limits: ['memory.limit_in_bytes'],
+  },
+  2: {
+    ...{ usage: 'memory.current', peak: 'memory.peak', cache: 'file', shared: 'shmem' },
+    limits: ['memory.max', 'memory.high'],
+  },
 } as const;
 
 export class GroupMemory {
@@ -15,6 +32,7 @@ export class GroupMemory {
   readonly #usage: PolledFile;
   readonly #stat: PolledFile | null;
   readonly #peak: PolledFile | null;
+  readonly #limits: readonly (PolledFile | null)[];
   #highest = 0;
 
   private constructor({ version, folder }: ControlGroup, usage: PolledFile) {
@@ -22,6 +40,7 @@ export class GroupMemory {
     this.#usage = usage;
     this.#stat = PolledFile.open(join(folder, 'memory.stat'));
     this.#peak = PolledFile.open(join(folder, names[version].peak));
+    this.#limits = names[version].limits.map((name) => PolledFile.open(join(folder, name)));
   }
 
   static open(group: ControlGroup | null): Found<GroupMemory> {
@@ -47,13 +66,19 @@ export class GroupMemory {
     return cached === null ? null : cached - (field(stat, shared) ?? 0);
   }
 
+  /** The group's own limit in bytes; null where it has none. */
+  limitBytes(): number | null {
+    const limits = this.#limits.flatMap((file) => file?.number() ?? []).filter((bytes) => bytes < noLimitBytes);
+    return limits.length === 0 ? null : Math.min(...limits);
+  }
+
   /** The kernel's own high water mark where it keeps one (version 2: from Linux 5.19), else the highest that was read. */
   get peakBytes(): number {
     return this.#highest;
   }
 
   close(): void {
-    for (const file of [this.#usage, this.#stat, this.#peak]) file?.close();
+    for (const file of [this.#usage, this.#stat, this.#peak, ...this.#limits]) file?.close();
   }
 }
 

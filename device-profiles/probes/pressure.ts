@@ -1,8 +1,14 @@
 /** @file Pressure stall information of memory. Source: Linux kernel documentation, accounting/psi. */
 import { join } from 'node:path';
-import type { ControlGroup } from '../limits/limit.ts';
+import type { ControlGroup } from './group-memory.ts';
 import { PolledFile } from './polled-file.ts';
 import type { Found } from './probe.ts';
+
+/** Shares of the last ten seconds, 0 to 1. */
+export interface PressureShares {
+  readonly some: number;
+  readonly full: number;
+}
 
 export class Pressure {
   /** Whether it is that of the command's group alone. */
@@ -25,8 +31,14 @@ export class Pressure {
 
   /** Share of the last ten seconds in which some task waited for memory, 0 to 1. The kernel renews it every two seconds. */
   read(): number | null {
-    const percent = /^some avg10=([\d.]+)/m.exec(this.#file.text())?.[1];
-    return percent === undefined ? null : Number(percent) / 100;
+    return this.shares()?.some ?? null;
+  }
+
+  /** That, and the share in which all tasks that had something to do waited (0 on kernels that tell the first alone). */
+  shares(): PressureShares | null {
+    const text = this.#file.text();
+    const [some, full] = ['some', 'full'].map((kind) => new RegExp(`^${kind} avg10=([\\d.]+)`, 'm').exec(text)?.[1]);
+    return some === undefined ? null : { some: Number(some) / 100, full: Number(full ?? 0) / 100 };
   }
 
   close(): void {
