@@ -29,7 +29,7 @@ export interface GovernedOptions {
   readonly signal: AbortSignal | undefined;
 }
 
-const nothing: Refit = { prepared: null, passed: [] };
+const nothing: Refit = { prepared: null, passed: [], initial: new Map() };
 
 export class GovernedEngine implements RenewableEngine {
   readonly whole: Trained;
@@ -42,6 +42,8 @@ export class GovernedEngine implements RenewableEngine {
   #checkpoint: string | null = null;
   /** What the checkpoint holds, while it is being read. */
   #kept: ReadonlyMap<string, NamedTensor> | null = null;
+  /** Values of what the engine's plan leaves alone, until a checkpoint holds them. */
+  #initial: ReadonlyMap<string, Float32Array> = new Map();
   /** Bytes of the plans between the whole one and the engine's. */
   #passed: readonly number[] = [];
   #paused = false;
@@ -61,7 +63,7 @@ export class GovernedEngine implements RenewableEngine {
   static async open(options: GovernedOptions): Promise<GovernedEngine> {
     const governed = new GovernedEngine(options);
     const { governor, prepared } = options;
-    if (!governor || governed.#fits(governor.look(), prepared.plan)) await governed.#start(prepared, []);
+    if (!governor || governed.#fits(governor.look(), prepared.plan)) await governed.#start({ ...nothing, prepared });
     else await governed.#reopen(governor, governor.verdict.reason);
     return governed;
   }
@@ -121,13 +123,13 @@ export class GovernedEngine implements RenewableEngine {
     // What stopped learning stands in the engine's frozen part.
     const passed = this.#passed;
     await this.#close();
-    const { prepared } = await this.#options.refit(runBytes(this.#plan), checkpoint);
-    if (!prepared) throw new ExecutionError('a plan that was carried out cannot be made again');
-    await this.#start(prepared, passed);
+    const found = await this.#options.refit(runBytes(this.#plan), checkpoint);
+    await this.#start({ ...found, passed });
   }
 
   async read(buffer: string): Promise<Float32Array> {
-    if (this.#checkpoint === null || this.#trains(buffer)) return this.#opened.read(buffer);
+    if (this.#trains(buffer)) return this.#opened.read(buffer);
+    if (this.#checkpoint === null) return this.#initialValues(buffer);
     this.#kept ??= (await readTensors(this.#checkpoint)).tensors;
     return this.#kept.get(buffer)?.data.slice() ?? this.#opened.read(buffer);
   }
@@ -168,6 +170,12 @@ export class GovernedEngine implements RenewableEngine {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#engine?.[Symbol.asyncDispose]();
     this.#engine = null;
+  }
+
+  /** Of what the engine's plan leaves alone and no checkpoint holds yet: the optimizer has no state of it. */
+  #initialValues(buffer: string): Float32Array {
+    const bytes = this.whole.plan.buffers.find(({ name }) => name === buffer)?.bytes ?? 0;
+    return this.#initial.get(buffer)?.slice() ?? new Float32Array(bytes / 4);
   }
 
   get #opened(): WorkerEngine {
@@ -211,11 +219,12 @@ export class GovernedEngine implements RenewableEngine {
       least = Math.max(least, found?.prepared === null ? Math.min(...found.passed) : 0);
       const verdict = governor.look();
       this.#resigned = found?.prepared === null && verdict.alone;
-      const { prepared, passed } = this.#resigned ? await this.#refit(Number.POSITIVE_INFINITY) : (found ?? nothing);
+      const fitting = this.#resigned ? await this.#refit(Number.POSITIVE_INFINITY) : (found ?? nothing);
+      const { prepared, passed } = fitting;
       // Time has passed, and memory may have gone.
       if (prepared && (this.#resigned || this.#fits(verdict, prepared.plan))) {
         const action = passed.length > before ? 'shrink' : passed.length < before ? 'grow' : 'resume';
-        await this.#start(prepared, passed);
+        await this.#start(fitting);
         governor.did(action, this.#resigned ? `${reason}; no plan takes so little` : reason, describe(this.#plan));
         return;
       }
@@ -231,8 +240,9 @@ export class GovernedEngine implements RenewableEngine {
     return this.#options.refit(capBytes, this.#checkpoint);
   }
 
-  async #start(prepared: PreparedModel, passed: readonly number[]): Promise<void> {
+  async #start({ prepared, passed, initial }: Refit): Promise<void> {
     const { governor } = this.#options;
+    if (!prepared) throw new ExecutionError('a plan that was carried out cannot be made again');
     const plan = passed.length === 0 ? this.whole.plan : prepared.plan;
     governor?.expect(this.#footprint.ownBytes(plan));
     const started = performance.now();
@@ -240,6 +250,7 @@ export class GovernedEngine implements RenewableEngine {
     this.#footprint.opened(performance.now() - started);
     this.#plan = plan;
     this.#passed = passed;
+    this.#initial = initial;
     this.#paused = false;
     if (this.#checkpoint !== null) await loadCheckpoint(this.#checkpoint, this.whole);
   }

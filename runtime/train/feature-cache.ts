@@ -8,7 +8,6 @@ import { codedBytes } from '../autodiff/training-graph.ts';
 import { writeAll } from '../delta/atomic-file.ts';
 import { DataError } from '../errors.ts';
 import { elements } from '../graph/graph.ts';
-import { featureRoomBytes } from '../plan/accounting.ts';
 import type { Plan } from '../plan/plan.ts';
 import { decodeFeatures, encodeFeatures } from './feature-codes.ts';
 
@@ -40,12 +39,9 @@ interface CacheNeeds extends Omit<FeatureCacheOptions, 'samples'> {
   readonly images: number;
 }
 
-/** Whether the plan's budget holds the room that features take on their way, and they stay below 2 GiB on disk. */
-export function fitsCache({ batch, budgetBytes, totalBytes }: Plan, needs: CacheNeeds): boolean {
-  return (
-    totalBytes + featureRoomBytes(batch, 4 * elements(needs.shape)) <= budgetBytes &&
-    fileBytes(needs) <= MAX_CACHE_BYTES
-  );
+/** Whether the plan counts the room that features take on their way, and they stay below 2 GiB on disk. */
+export function fitsCache({ cachesFeatures }: Plan, needs: CacheNeeds): boolean {
+  return cachesFeatures && fileBytes(needs) <= MAX_CACHE_BYTES;
 }
 
 /**

@@ -47,6 +47,8 @@ export interface Refit {
   readonly prepared: PreparedModel | null;
   /** As `FoundRung.passed`. */
   readonly passed: readonly number[];
+  /** Values of what does not learn by this plan, where no checkpoint holds them. */
+  readonly initial: ReadonlyMap<string, Float32Array>;
 }
 
 export interface ExportTask {

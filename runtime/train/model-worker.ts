@@ -9,7 +9,7 @@ import { UsageError } from '../errors.ts';
 import { releaseGarbage } from '../garbage.ts';
 import { firstRung } from '../governor/rungs.ts';
 import { withStopped } from '../governor/stopped-weights.ts';
-import { elements, type Graph, shapeOf } from '../graph/graph.ts';
+import { elements, type Graph, parameterOf, shapeOf } from '../graph/graph.ts';
 import { processBaseBytes } from '../plan/accounting.ts';
 import { buildPlan } from '../plan/build.ts';
 import type { Plan } from '../plan/plan.ts';
@@ -40,11 +40,15 @@ async function refit({ config, classes, whole, capBytes, checkpoint }: RefitTask
   const opened = await openForTraining(config, classes.length);
   const { graph, request } = opened;
   const { plan, passed } = firstRung(graph, request, whole, capBytes);
-  if (!plan) return { prepared: null, passed };
+  if (!plan) return { prepared: null, passed, initial: new Map() };
   const learning = new Set(trainedNames(graph, plan));
   const stopped = trainedNames(graph, whole).filter((name) => !learning.has(name));
-  const frozen = checkpoint === null ? graph : await withStopped(opened.model, graph, checkpoint, stopped);
-  return { prepared: preparedModel(opened, frozen, plan, config, classes), passed };
+  if (checkpoint === null) {
+    const initial = new Map(stopped.map((name) => [name, parameterOf(graph, name).data()]));
+    return { prepared: preparedModel(opened, graph, plan, config, classes), passed, initial };
+  }
+  const frozen = await withStopped(opened.model, graph, checkpoint, stopped);
+  return { prepared: preparedModel(opened, frozen, plan, config, classes), passed, initial: new Map() };
 }
 
 function preparedModel(
@@ -103,6 +107,7 @@ function replay(graph: Graph, saved: Plan, request: PlanRequest): Plan {
     model: request.model,
     budgetBytes: request.budgetBytes,
     baseBytes: request.baseBytes ?? processBaseBytes(process.versions.node, threads),
+    cachesFeatures: request.cachesFeatures ?? false,
     rates: request.rates ?? null,
   });
   const schedule = ({ steps, buffers, spans }: Plan): string => JSON.stringify([steps, buffers, spans]);

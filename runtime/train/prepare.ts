@@ -7,6 +7,7 @@ import { replaceHead } from '../graph/head.ts';
 import type { BufferCategory, Plan } from '../plan/plan.ts';
 import { type PlanRequest, planTraining } from '../plan/search.ts';
 import { findParts, metaTensors, withMetaNetworks } from '../scheme/meta-networks.ts';
+import { parseAugment, variants } from './data/augment.ts';
 import type { TrainConfig } from './options.ts';
 
 /** What planning depends on; a training config holds all of it. */
@@ -34,6 +35,8 @@ export type PlanConfig = Pick<
   | 'drop'
   | 'head'
   | 'metaParts'
+  | 'cacheFeatures'
+  | 'augment'
 >;
 
 /** A model that could be planned. */
@@ -101,6 +104,7 @@ export async function openForTraining(config: PlanConfig, classes: number | null
     rates: rooflineRates(profile),
     optimizer: config.optimizer,
     labelSmoothing: config.labelSmoothing,
+    cachesFeatures: config.cacheFeatures !== false && variants(parseAugment(config.augment)) !== null,
   };
   return { model, graph, drop: replace ? layers : null, metaParts, request };
 }

@@ -111,11 +111,14 @@ test('features are kept where something is frozen, the budget holds their room a
   const needs = { shape: shapeAtCut, precision: 'exact', variants: 2, images: 100 } as const;
   const room = featureRoomBytes(4, bytes);
   t.is(room, 8 * bytes, 'two batches of four');
-  const withRoom = (roomBytes: number): Plan => ({ ...plan, budgetBytes: plan.totalBytes + roomBytes });
+  const withRoom = (roomBytes: number): Plan =>
+    makePlan(graph, { batch: 4, cachesFeatures: true, budgetBytes: plan.totalBytes + roomBytes });
   t.true(fitsCache(withRoom(room), needs));
   t.false(fitsCache(withRoom(room - 1), needs));
+  t.false(fitsCache(plan, needs), 'not wanted');
+  const kept = withRoom(room);
   const most = Math.floor(2 ** 31 / bytes / 2);
-  t.true(fitsCache(plan, { ...needs, images: most }));
-  t.false(fitsCache(plan, { ...needs, images: most + 1 }));
-  t.true(fitsCache(plan, { ...needs, precision: '8bit', images: 2 * most }), 'codes take less');
+  t.true(fitsCache(kept, { ...needs, images: most }));
+  t.false(fitsCache(kept, { ...needs, images: most + 1 }));
+  t.true(fitsCache(kept, { ...needs, precision: '8bit', images: 2 * most }), 'codes take less');
 });
