@@ -1,7 +1,6 @@
 /** @file What plans mean for this process's own memory, and how long it takes to give it back: predicted at first, then as measured. */
 import { processBaseBytes } from '../plan/accounting.ts';
-import type { Plan } from '../plan/plan.ts';
-import { runBytes } from './rungs.ts';
+import { type Plan, runBytes } from '../plan/plan.ts';
 
 /** What an open engine takes besides its plan, until that has been measured: a thread, its heap, onnxruntime's tables. */
 const ENGINE_BYTES = 24 * 2 ** 20;

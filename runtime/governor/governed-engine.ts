@@ -9,14 +9,13 @@ import { WorkerEngine } from '../engine/worker-engine.ts';
 import { ExecutionError } from '../errors.ts';
 import { releaseGarbage } from '../garbage.ts';
 import { describe } from '../plan/describe.ts';
-import type { Plan } from '../plan/plan.ts';
+import { type Plan, runBytes } from '../plan/plan.ts';
 import { loadCheckpoint, type Trained } from '../train/checkpoint.ts';
 import type { PreparedModel, Refit } from '../train/model-thread.ts';
 import { Footprint } from './footprint.ts';
 import type { Governor } from './governor.ts';
 import type { Verdict } from './policy.ts';
 import type { RenewableEngine } from './renewable.ts';
-import { runBytes } from './rungs.ts';
 import { StatisticsSum } from './statistics-sum.ts';
 
 export interface GovernedOptions {

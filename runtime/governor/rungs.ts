@@ -6,7 +6,7 @@ import type { Graph } from '../graph/graph.ts';
 import { exportBytes } from '../plan/accounting.ts';
 import { buildPlan, type Decisions, prepareOptions, sizeOptions } from '../plan/build.ts';
 import { type Depth, depths, range } from '../plan/candidates.ts';
-import type { Plan } from '../plan/plan.ts';
+import { type Plan, runBytes } from '../plan/plan.ts';
 import { prepare } from '../plan/prepare.ts';
 import { candidateSavings } from '../plan/saving-choices.ts';
 import type { Savings } from '../plan/savings.ts';
@@ -19,11 +19,6 @@ export interface FoundRung {
   readonly plan: Plan | null;
   /** Bytes of the plans passed over, or bounds that they do not stay below. */
   readonly passed: readonly number[];
-}
-
-/** What the process holds at most while it trains: the export at the end can wait for better times. */
-export function runBytes({ totalBytes, bytes }: Pick<Plan, 'totalBytes' | 'bytes'>): number {
-  return totalBytes - bytes.export;
 }
 
 /** Begins with `whole` itself. @param capBytes of `runBytes` */

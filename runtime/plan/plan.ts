@@ -171,3 +171,8 @@ export const stateBuffer = (parameter: string, state: number): string => `state 
 
 /** WebAssembly memory comes in pages of this many bytes. */
 export const PAGE_BYTES = 65536;
+
+/** What the process holds at most while it trains: the export at the end can wait for better times. */
+export function runBytes({ totalBytes, bytes }: Pick<Plan, 'totalBytes' | 'bytes'>): number {
+  return totalBytes - bytes.export;
+}

@@ -165,7 +165,8 @@ test.serial('a command that takes too long is killed and was interrupted', async
 });
 
 test.serial('the smallest cap of a real process lies between what it holds and its resident memory', async (t) => {
-  const request = { ...program(150, 0), limit: free, quiet: true };
+  // Held for a while, so that a busy machine's looks see it.
+  const request = { ...program(150, 500), limit: free, quiet: true };
   const found = await findCap(
     (memoryBytes, timeLimitMillis) =>
       runProfiled({
