@@ -54,6 +54,7 @@ export async function neighbour(options: NeighbourOptions): Promise<void> {
       const beside = await trainBeside(await training(folder, `${run}`, options), limitBytes, hunger);
       done.push(beside);
       console.error(lineOf(hunger.seed, beside, alone));
+      if (beside.outcome === null) console.error(beside.complaint);
     }
     const summary = summarise(done, alone);
     if (options.json) console.log(JSON.stringify({ neighbour: { ...options, ...summary }, ...facts() }));
