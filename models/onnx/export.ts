@@ -9,6 +9,7 @@ import { elements, type Graph, shapeOf } from '../../runtime/graph/graph.ts';
 import { firstDropped, HEAD } from '../../runtime/graph/head.ts';
 import { META } from '../../runtime/scheme/meta-networks.ts';
 import { inlined, inlinedNode, requireOneFile } from './external-data.ts';
+import { FileValues } from './file-values.ts';
 import { channelsLastTensors } from './layout.ts';
 import { addMetaNetworks } from './meta-networks.ts';
 import { METADATA } from './metadata.ts';
@@ -16,7 +17,6 @@ import type { ModelFile } from './model-file.ts';
 import { importWithProbes } from './open-model.ts';
 import { ancestors, usedInitializers } from './prefix.ts';
 import {
-  type AttributeProto,
   encodeModelParts,
   type GraphProto,
   type ModelProto,
@@ -24,9 +24,7 @@ import {
   makeTensor,
   makeValueInfo,
   type NodeProto,
-  tensorDims,
 } from './proto.ts';
-import { setFloatData } from './tensor-data.ts';
 
 /**
  * Writes the base model with a delta applied. `file` is changed in memory and must not be used afterwards.
@@ -60,45 +58,19 @@ function mergeDelta(file: ModelFile, graph: Graph, delta: Delta): ModelProto {
  */
 export function mergeLearnt(file: ModelFile, graph: Graph, delta: Delta): void {
   const source = file.proto.graph as GraphProto;
-  const weights = new Map(source.initializer.map((tensor) => [tensor.name, tensor]));
-  // A Constant node's tensor is known by the node's output, whatever its own name is.
-  for (const node of source.node) {
-    const [value] = node.opType === 'Constant' ? node.attribute.flatMap(({ t }) => (t ? [t] : [])) : [];
-    if (value) weights.set(node.output[0] ?? '', value);
-  }
-  const lists = constantLists(source);
+  const values = new FileValues(source);
   for (const { name, data } of delta.tensors.values()) {
     if (name === HEAD.weight || name === HEAD.bias || name.startsWith(`${META}.`)) continue;
-    const list = lists.get(name);
-    if (list?.floats.length === data.length) {
-      list.floats = [...data];
-      continue;
-    }
-    const tensor = weights.get(name);
-    if (!tensor)
-      throw new DeltaError(`the delta holds "${name}", which "${file.path}" does not have`, { tensor: name });
-    if (elements(tensorDims(tensor)) !== data.length) {
-      throw new DeltaError(
-        `the delta holds "${name}" with ${data.length} values, "${file.path}" has [${tensorDims(tensor)}]`,
-        {
-          tensor: name,
-        },
-      );
-    }
-    setFloatData(tensor, data);
+    const found = values.place(name, data);
+    if (found === 'placed') continue;
+    throw new DeltaError(
+      found
+        ? `the delta holds "${name}" with ${data.length} values, "${file.path}" has [${found}]`
+        : `the delta holds "${name}", which "${file.path}" does not have`,
+      { tensor: name },
+    );
   }
   if (hasNewHead(delta)) replaceHeadNodes(source, graph, delta);
-}
-
-/** Constant nodes that hold their values as a list, by the tensor they make. */
-function constantLists(source: GraphProto): ReadonlyMap<string, AttributeProto> {
-  const constants = source.node.filter(({ opType }) => opType === 'Constant');
-  return new Map(
-    constants.flatMap(({ output, attribute }) => {
-      const list = attribute.find(({ name }) => name === 'value_floats');
-      return list ? [[output[0] ?? '', list] as const] : [];
-    }),
-  );
 }
 
 /** Everything from the dropped layers upwards gives way to one Gemm; a final softmax and the output's name stay. */

@@ -2,7 +2,6 @@
  * @file Prediction that does not wait for adaptation: a predictor with a small arena of its own answers at once, an adapter works
  * behind it on the newest frames, and what that learnt is written into the predictor between two predictions.
  */
-
 import { ExecutionError, UsageError } from '../errors.ts';
 import type { Plan } from '../plan/plan.ts';
 import { defaultThreads } from '../train/options.ts';

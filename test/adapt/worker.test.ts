@@ -7,9 +7,8 @@ import { writeAdaptedModel } from '../../runtime/adapt/export-adapted.ts';
 import { type AdaptOptions, openAdapter, planAdaptation } from '../../runtime/adapt/open.ts';
 import { WorkerAdapter } from '../../runtime/adapt/worker-adapter.ts';
 import { BudgetError, ExecutionError, UsageError } from '../../runtime/errors.ts';
-import { tinyModel } from '../support/adapt-methods.ts';
+import { lighterFrames, tinyAdaptation, tinyModel } from '../support/adapt-methods.ts';
 import { assertClose } from '../support/compare.ts';
-import { randomImages } from '../support/draws.ts';
 import { runOnnxruntime } from '../support/onnx-models.ts';
 
 const folder = await mkdtemp(join(tmpdir(), 'edgeshift-test-worker-'));
@@ -17,13 +16,8 @@ test.after.always(() => rm(folder, { recursive: true, force: true }));
 
 const batch = 8;
 const size = 16;
-const options: AdaptOptions = {
-  ...{ model: tinyModel, threads: 1, batch, budgetBytes: 2 ** 33 },
-  ...{ numbers: { memory: 16, pass: 8 }, method: 'edgeshift' },
-};
-/** Frames of a call, lighter from call to call. */
-const frames = (call: number): Uint8Array =>
-  randomImages(call + 1, batch, size).map((value) => Math.min(255, value / 2 + 20 * call));
+const options: AdaptOptions = tinyAdaptation;
+const frames = lighterFrames;
 
 test('an adapter in a worker does what one in this thread does, and goes on from its state to the bit', async (t) => {
   await using here = await openAdapter(options);

@@ -7,7 +7,7 @@ import type { Browser, Page } from 'playwright-core';
 import { DashboardServer } from '../../tools/dashboard/server.ts';
 import { DashboardState } from '../../tools/dashboard/state.ts';
 import { nothingYet, type Tick } from '../../tools/dashboard/tick.ts';
-import { drawnCanvases, type Look, openBrowser } from '../profiler/report/browser.ts';
+import { browserTests, drawnCanvases, type Look } from '../profiler/report/browser.ts';
 import { adapt, driftingImages } from '../support/adapt-cli.ts';
 import { tinyModel } from '../support/adapt-methods.ts';
 import { edgeshift } from '../support/train-cli.ts';
@@ -21,23 +21,8 @@ const root = await mkdtemp(join(tmpdir(), 'edgeshift-test-live-'));
 const phone: Look = { width: 360, colorScheme: 'light' };
 const desk: Look = { width: 1280, colorScheme: 'dark' };
 
-let browser: Browser | null = null;
-test.before(async () => {
-  browser = await openBrowser();
-});
-test.after.always(async () => {
-  await browser?.close();
-  await rm(root, { recursive: true, force: true });
-});
-
-/** A test in the browser; without one it says so instead. */
-function testInBrowser(title: string, body: (t: ExecutionContext, browser: Browser) => Promise<void>): void {
-  test.serial(title, async (t) => {
-    if (browser !== null) return body(t, browser);
-    t.log('skipped: there is no /usr/bin/chromium (Debian package chromium)');
-    t.pass();
-  });
-}
+const testInBrowser = browserTests();
+test.after.always(() => rm(root, { recursive: true, force: true }));
 
 const connection = "document.getElementById('connection').textContent";
 const headline = "document.getElementById('headline').textContent";

@@ -5,20 +5,14 @@ import { BackgroundAdapter } from '../../runtime/adapt/background.ts';
 import { type AdaptOptions, openAdapter } from '../../runtime/adapt/open.ts';
 import { AdaptationGovernor } from '../../runtime/governor/adaptation-governor.ts';
 import { Governor } from '../../runtime/governor/governor.ts';
-import { tinyModel } from '../support/adapt-methods.ts';
-import { randomImages } from '../support/draws.ts';
+import { lighterFrames, tinyAdaptation } from '../support/adapt-methods.ts';
 import { VirtualNeighbour } from '../support/virtual-neighbour.ts';
 
 const LIMIT = 2 ** 30;
 const batch = 8;
 const size = 16;
-const options: AdaptOptions = {
-  ...{ model: tinyModel, threads: 1, batch, budgetBytes: 2 ** 33 },
-  ...{ numbers: { memory: 16, pass: 8 }, method: 'edgeshift' },
-};
-/** Frames of a call, lighter from call to call. */
-const frames = (call: number): Uint8Array =>
-  randomImages(call + 1, batch, size).map((value) => Math.min(255, value / 2 + 20 * call));
+const options: AdaptOptions = tinyAdaptation;
+const frames = lighterFrames;
 
 test('an adapter that was paused goes on as if the frames in between had never come', async (t) => {
   await using both = await BackgroundAdapter.open(options);

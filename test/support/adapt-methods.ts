@@ -9,10 +9,21 @@ import { CpuEngine } from '../../runtime/engine/cpu/cpu-engine.ts';
 import type { Engine } from '../../runtime/engine/engine.ts';
 import { engineModel } from '../../runtime/train/engine-model.ts';
 
+import { randomImages } from './draws.ts';
 import { goldenUrl } from './goldens.ts';
 
 /** The network of the adaptation goldens: 16 px, 6 classes. */
 export const tinyModel = fileURLToPath(goldenUrl('adaptation/network.onnx'));
+
+/** Whole adapters of that network, with a memory small enough to be filled by a few calls. */
+export const tinyAdaptation = {
+  ...{ model: tinyModel, threads: 1, batch: 8, budgetBytes: 2 ** 33 },
+  ...{ numbers: { memory: 16, pass: 8 }, method: 'edgeshift' },
+} as const satisfies AdaptOptions;
+
+/** Frames of a call to it, lighter from call to call. */
+export const lighterFrames = (call: number): Uint8Array =>
+  randomImages(call + 1, tinyAdaptation.batch, 16).map((value) => Math.min(255, value / 2 + 20 * call));
 
 export interface OpenMethod extends AsyncDisposable {
   readonly planned: PlannedAdaptation;

@@ -43,6 +43,14 @@ export function start({ file, args, env }: Command, stdio: StdioOptions): ChildP
 
 /** Runs to the end; the last line of stdout is the JSON result, stderr is shown only if it failed. */
 export async function runJson<T>(command: Command): Promise<T> {
+  return (await runToEnd<T>(command, [0])).said;
+}
+
+/** The same, for a command that has something to say with other exit codes, too. @throws Error for any other code */
+export async function runToEnd<T>(
+  command: Command,
+  codes: readonly number[],
+): Promise<{ readonly code: number; readonly said: T }> {
   const child = start(command, ['ignore', 'pipe', 'pipe']);
   let [out, err] = ['', ''];
   child.stdout?.on('data', (chunk) => {
@@ -55,6 +63,7 @@ export async function runJson<T>(command: Command): Promise<T> {
     child.once('error', reject);
     child.once('close', resolve);
   });
-  if (code === 0) return JSON.parse(out.trim().split('\n').at(-1) ?? '') as T;
+  if (code !== null && codes.includes(code))
+    return { code, said: JSON.parse(out.trim().split('\n').at(-1) ?? '') as T };
   throw new Error(`${command.args.join(' ')} ended with code ${code}:\n${err}`);
 }

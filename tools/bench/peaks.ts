@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { materializeNetwork, networkNames } from '../../models/networks/networks.ts';
 import type { Plan, SchemeName, TrainResult } from '../../runtime/index.ts';
-import { type Command, commandLine, start } from './launch.ts';
+import { type Command, commandLine, runToEnd } from './launch.ts';
 import { type BenchNetwork, benchNetwork, benchNetworkNames } from './networks.ts';
 import { drawImages } from './peak-images.ts';
 import { facts, factsText, mib, table } from './report.ts';
@@ -145,22 +145,14 @@ async function measure(setting: Setting, images: string, folder: string): Promis
 /** Exit code of the command line where no plan fits. */
 const NO_PLAN = 3;
 
+/** What it says then. */
+interface Refusal {
+  readonly error: { readonly message: string };
+}
+
 async function train(command: Command): Promise<TrainResult | { readonly refusal: string }> {
-  const child = start(command, ['ignore', 'pipe', 'pipe']);
-  let [out, err] = ['', ''];
-  child.stdout?.on('data', (chunk) => {
-    out += chunk;
-  });
-  child.stderr?.on('data', (chunk) => {
-    err = `${err}${chunk}`.slice(-4000);
-  });
-  const code = await new Promise<number | null>((resolve, reject) => {
-    child.once('error', reject);
-    child.once('close', resolve);
-  });
-  if (code !== 0 && code !== NO_PLAN) throw new Error(`${command.args.join(' ')} ended with code ${code}:\n${err}`);
-  const said = JSON.parse(out.trim().split('\n').at(-1) ?? '');
-  return code === 0 ? (said as TrainResult) : { refusal: String(said.error.message).split('\n')[0] ?? '' };
+  const { code, said } = await runToEnd<TrainResult | Refusal>(command, [0, NO_PLAN]);
+  return code === NO_PLAN ? { refusal: (said as Refusal).error.message.split('\n')[0] ?? '' } : (said as TrainResult);
 }
 
 const header = ['', 'batch', 'a pass', 'planned', 'measured', 'plan is', 'arena planned B', 'high water'];

@@ -6,7 +6,7 @@ import test, { type ExecutionContext } from 'ava';
 import type { Browser } from 'playwright-core';
 import { comparisonHtml } from '../../../tools/profiler/report/comparison.ts';
 import { reportHtml } from '../../../tools/profiler/report/report.ts';
-import { drawnCanvases, type Look, openBrowser, openHtml } from './browser.ts';
+import { browserTests, drawnCanvases, type Look, openHtml } from './browser.ts';
 import { adaptRun, emptyRun, finishedRun, hostileRun, outOfMemory } from './example-records.ts';
 
 const SEED = 14;
@@ -15,23 +15,8 @@ const [finished, killed, adapted, empty] = [finishedRun(SEED), outOfMemory(SEED)
 const phone: Look = { width: 360, colorScheme: 'light' };
 const desk: Look = { width: 1280, colorScheme: 'dark' };
 
-let browser: Browser | null = null;
-test.before(async () => {
-  browser = await openBrowser();
-});
-test.after.always(async () => {
-  await browser?.close();
-  await rm(root, { recursive: true, force: true });
-});
-
-/** A test in the browser; without one it says so instead. */
-function testInBrowser(title: string, body: (t: ExecutionContext, browser: Browser) => Promise<void>): void {
-  test.serial(title, async (t) => {
-    if (browser !== null) return body(t, browser);
-    t.log('skipped: there is no /usr/bin/chromium (Debian package chromium)');
-    t.pass();
-  });
-}
+const testInBrowser = browserTests();
+test.after.always(() => rm(root, { recursive: true, force: true }));
 
 const withinPage = 'document.documentElement.scrollWidth <= document.documentElement.clientWidth';
 

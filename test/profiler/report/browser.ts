@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import test, { type ExecutionContext } from 'ava';
 import { type Browser, chromium, type Page } from 'playwright-core';
 
 const executablePath = '/usr/bin/chromium';
@@ -9,6 +10,29 @@ const executablePath = '/usr/bin/chromium';
 /** Null where Debian's package chromium is not installed. */
 export async function openBrowser(): Promise<Browser | null> {
   return existsSync(executablePath) ? chromium.launch({ executablePath, args: ['--no-sandbox'] }) : null;
+}
+
+/**
+ * Gives the file's tests one browser.
+ * @returns declares a test in the browser; without one it says so instead
+ */
+export function browserTests(): (
+  title: string,
+  body: (t: ExecutionContext, browser: Browser) => Promise<void>,
+) => void {
+  let browser: Browser | null = null;
+  test.before(async () => {
+    browser = await openBrowser();
+  });
+  test.after.always(async () => {
+    await browser?.close();
+  });
+  return (title, body) =>
+    test.serial(title, async (t) => {
+      if (browser !== null) return body(t, browser);
+      t.log('skipped: there is no /usr/bin/chromium (Debian package chromium)');
+      t.pass();
+    });
 }
 
 export interface Look {
