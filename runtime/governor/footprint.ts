@@ -9,7 +9,8 @@ const WARM_STEPS = 3;
 /** Steps whose longest counts, and how much longer the next may be. */
 const REMEMBERED = 8;
 const LONGER = 1.5;
-/** Closing and opening until they have been measured. */
+/** A step, closing and opening until they have been measured. */
+const STEP_MILLIS = 500;
 const CLOSE_MILLIS = 200;
 const OPEN_MILLIS = 1000;
 /** Closing may always take so long. */
@@ -19,7 +20,7 @@ export class Footprint {
   readonly #baseBytes: number;
   #closedBytes: number;
   #engineBytes = ENGINE_BYTES;
-  #millis: number[] = [];
+  #millis: readonly number[] = [STEP_MILLIS / LONGER];
   #steps = 0;
   #closeMillis = CLOSE_MILLIS;
   #openMillis = OPEN_MILLIS;
@@ -42,7 +43,7 @@ export class Footprint {
 
   /** From now to memory given back. */
   get reactionMillis(): number {
-    return LONGER * Math.max(0, ...this.#millis) + this.#closeMillis;
+    return LONGER * Math.max(...this.#millis) + this.#closeMillis;
   }
 
   get openMillis(): number {
@@ -69,6 +70,7 @@ export class Footprint {
   closed(millis: number, ownBytes: number): void {
     this.#closeMillis = Math.max(LEAST_CLOSE_MILLIS, millis);
     this.#closedBytes = ownBytes;
-    this.#millis = [];
+    // The next plan's steps are taken to be as long as this one's.
+    this.#millis = [Math.max(...this.#millis)];
   }
 }

@@ -62,6 +62,7 @@ export class GovernedEngine implements RenewableEngine {
   static async open(options: GovernedOptions): Promise<GovernedEngine> {
     const governed = new GovernedEngine(options);
     const { governor, prepared } = options;
+    governor?.react(governed.#footprint.reactionMillis, governed.#footprint.openMillis);
     if (!governor || governed.#fits(governor.look(), prepared.plan)) await governed.#start({ ...nothing, prepared });
     else await governed.#reopen(governor, governor.verdict.reason);
     return governed;
@@ -109,7 +110,7 @@ export class GovernedEngine implements RenewableEngine {
     await this.keep?.();
     await this.#close();
     this.#footprint.closed(performance.now() - started, governor.ownBytes);
-    governor.react(this.#footprint.openMillis + this.#footprint.reactionMillis);
+    governor.react(this.#footprint.reactionMillis, this.#footprint.openMillis);
     await this.#reopen(governor, reason);
   }
 

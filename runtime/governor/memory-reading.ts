@@ -1,5 +1,6 @@
 /** @file How much memory is left, read from the kernel: limits of control groups, the machine, pressure, and this process's own share. */
 import { join } from 'node:path';
+import { GroupMembers } from '../../device-profiles/probes/group-members.ts';
 import { GroupMemory } from '../../device-profiles/probes/group-memory.ts';
 import { memoryGroups } from '../../device-profiles/probes/memory-groups.ts';
 import { PolledFile } from '../../device-profiles/probes/polled-file.ts';
@@ -24,6 +25,8 @@ export interface GroupUsage {
   /** Without cached files, which give way. */
   readonly usedBytes: number;
   readonly limitBytes: number;
+  /** Whether somebody else is in it, who may take memory at any moment; of groups above the own one that is taken for granted. */
+  readonly shared: boolean;
 }
 
 /** Bytes until something is killed or thrashes; infinite where nothing tells. */
@@ -37,15 +40,19 @@ export function leftBytes({ group, availableBytes }: Pick<MemoryReading, 'group'
 /** Keeps the files open; a reading takes about 0.1 ms. */
 export class MemoryReader {
   readonly #groups: readonly GroupMemory[];
+  /** Of the own group. */
+  readonly #members: GroupMembers | null;
   readonly #pressure: Pressure | null;
   readonly #memory: PolledFile | null;
   readonly #status: PolledFile | null;
 
   private constructor(root: string) {
     const groups = memoryGroups(root);
+    const [own = null] = groups;
     const found = groups.map((group) => GroupMemory.open(group));
     this.#groups = found.flatMap((each) => ('probe' in each ? [each.probe] : []));
-    const pressure = Pressure.open(root, groups[0] ?? null);
+    this.#members = own && found[0] && 'probe' in found[0] ? GroupMembers.open(own, root) : null;
+    const pressure = Pressure.open(root, own);
     this.#pressure = 'probe' in pressure ? pressure.probe : null;
     this.#memory = PolledFile.open(join(root, 'proc/meminfo'));
     this.#status = PolledFile.open(join(root, 'proc/self/status'));
@@ -70,15 +77,16 @@ export class MemoryReader {
   }
 
   close(): void {
-    for (const file of [...this.#groups, this.#pressure, this.#memory, this.#status]) file?.close();
+    for (const file of [...this.#groups, this.#members, this.#pressure, this.#memory, this.#status]) file?.close();
   }
 
   #tightest(): GroupUsage | null {
-    const limited = this.#groups.flatMap((group): GroupUsage[] => {
+    const limited = this.#groups.flatMap((group, above): GroupUsage[] => {
       const limitBytes = group.limitBytes();
       const usage = limitBytes === null ? null : group.read();
       if (limitBytes === null || usage === null) return [];
-      return [{ limitBytes, usedBytes: usage - (group.pageCacheBytes() ?? 0) }];
+      const shared = above > 0 || this.#members?.hasOthers() !== false;
+      return [{ limitBytes, usedBytes: usage - (group.pageCacheBytes() ?? 0), shared }];
     });
     const left = ({ limitBytes, usedBytes }: GroupUsage): number => limitBytes - usedBytes;
     return limited.reduce<GroupUsage | null>(

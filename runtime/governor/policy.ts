@@ -16,6 +16,8 @@ export interface Load {
   readonly expectedBytes: number;
   /** From a look until memory has gone back: the rest of a step, saving, closing. */
   readonly reactionMillis: number;
+  /** Before that, while an engine is opened: it takes little memory yet, but nothing is given back either. */
+  readonly openingMillis: number;
   /** How long room must have been there before it is used. */
   readonly patienceMillis: number;
 }
@@ -60,6 +62,8 @@ const RATE_MILLIS = 80;
 const RATE_MEMORY_MILLIS = 1000;
 /** A slower drift is within what the reserve is for. */
 const LEAST_RATE = MIB;
+/** Bytes a second that somebody in the same control group may begin to take at any moment: as fast as pictures are decoded. */
+const SUDDEN_RATE = 100 * MIB;
 /** Between looks this far apart anything may have happened. */
 const JUMP_MILLIS = 5000;
 /** Parts of the patience whose least room is remembered. */
@@ -83,7 +87,7 @@ export function judge(before: Trend, reading: MemoryReading, load: Load): { tren
   const room = leftBytes(reading) + reading.ownBytes;
   const trend = follow(before, { atMillis: reading.atMillis, roomBytes: room }, load.patienceMillis);
   const reserve = reserveBytes(reading);
-  const coming = trend.rate * (load.reactionMillis / 1000);
+  const coming = comingBytes(trend, reading, load);
   const spare = room - Math.max(reading.ownBytes, load.expectedBytes) - coming;
   const stalled = (reading.pressure?.full ?? 0) >= STALLED && spare < STALLED_RESERVES * reserve;
   const level = stalled ? 'shrink' : levelOf(spare / reserve);
@@ -101,6 +105,13 @@ export function judge(before: Trend, reading: MemoryReading, load: Load): { tren
       alone: group !== null && lasting !== null && lasting > (1 - ALONE_SHARE) * group.limitBytes,
     },
   };
+}
+
+/** What others will have taken by the time that memory is back. */
+function comingBytes({ rate }: Trend, { group }: MemoryReading, { reactionMillis, openingMillis }: Load): number {
+  const seen = rate * (openingMillis + reactionMillis);
+  const sudden = group?.shared ? SUDDEN_RATE * reactionMillis : 0;
+  return Math.max(seen, sudden) / 1000;
 }
 
 function levelOf(left: number): Level {

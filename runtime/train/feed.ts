@@ -41,15 +41,15 @@ export async function* feed(
   for (let done = false; !done; ) {
     done = true;
     for await (const batch of untilRenewed(engine, dataset, indices, { ...options, from }, cache)) {
+      // Before the first one, too: memory may have gone while the engine was opened, and a step takes all of its plan's.
+      done = !isDue(engine);
+      if (!done) break;
       yield batch;
       from = batch.position + 1;
-      if (!isDue(engine)) continue;
-      done = false;
-      break;
     }
-    if (done || !isRenewable(engine)) return;
+    if (!isDue(engine) || !isRenewable(engine)) continue;
     await engine.renew();
-    done = !engine.isOpen;
+    if (!engine.isOpen) return;
   }
 }
 

@@ -16,11 +16,11 @@ const LIMIT = 256 * MIB;
 /** A sixteenth of the limit. */
 const RESERVE = 16 * MIB;
 
-const load: Load = { expectedBytes: 0, reactionMillis: 500, patienceMillis: 2000 };
+const load: Load = { expectedBytes: 0, reactionMillis: 500, openingMillis: 0, patienceMillis: 2000 };
 
 const reading = (atMillis: number, leftBytes: number, ownBytes = 100 * MIB): MemoryReading => ({
   atMillis,
-  group: { usedBytes: LIMIT - leftBytes, limitBytes: LIMIT },
+  group: { usedBytes: LIMIT - leftBytes, limitBytes: LIMIT, shared: false },
   availableBytes: 8 * 2 ** 30,
   pressure: null,
   ownBytes,
@@ -50,7 +50,7 @@ test('levels by what is left, in reserves of a sixteenth of the limit, 8 to 64 M
   );
   t.is(reserveBytes(reading(0, 0)), RESERVE);
   t.is(reserveBytes({ ...reading(0, 0), group: null }), 64 * MIB);
-  t.is(reserveBytes({ ...reading(0, 0), group: { usedBytes: 0, limitBytes: 64 * MIB } }), 8 * MIB);
+  t.is(reserveBytes({ ...reading(0, 0), group: { usedBytes: 0, limitBytes: 64 * MIB, shared: false } }), 8 * MIB);
 });
 
 test('what the engine is still to touch counts as gone', (t) => {
@@ -131,4 +131,17 @@ test('alone: nobody to wait for, once that has lasted', (t) => {
 
 test('readings that are no numbers are short of memory', (t) => {
   t.deepEqual(levels([[0, Number.NaN]]), ['shrink']);
+});
+
+test('who shares a control group may begin to take memory at any moment', (t) => {
+  const beside = (leftBytes: number, shared: boolean): Level => {
+    const { group, ...rest } = reading(0, leftBytes);
+    return judge(noTrend, { ...rest, group: group && { ...group, shared } }, load).verdict.level;
+  };
+  // Half a second at 100 MiB/s, and a reserve.
+  t.deepEqual(
+    [66, 65].map((left) => beside(left * MIB, true)),
+    ['trim', 'shrink'],
+  );
+  t.is(beside(65 * MIB, false), 'calm');
 });

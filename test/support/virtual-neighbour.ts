@@ -32,7 +32,7 @@ export class VirtualNeighbour implements MemorySource {
     const ownBytes = parseStatus(readFileSync('/proc/self/status', 'latin1')).anonymousBytes;
     return {
       atMillis: this.#atMillis,
-      group: { limitBytes: this.limitBytes, usedBytes: this.#otherBytes + ownBytes },
+      group: { limitBytes: this.limitBytes, usedBytes: this.#otherBytes + ownBytes, shared: false },
       availableBytes: null,
       pressure: null,
       ownBytes,
