@@ -30,6 +30,10 @@ export { openSource, type SourceOptions } from './adapt/streams/open-source.ts';
 export { PredictionLines } from './adapt/streams/prediction-lines.ts';
 export { WorkerAdapter } from './adapt/worker-adapter.ts';
 export { type Delta, readDelta, writeDelta } from './delta/delta.ts';
+export { type DeltaDescription, describeDelta } from './delta/describe.ts';
+export { type LearntMerge, learnMerge } from './delta/learn-merge.ts';
+export { type Coefficients, mergedDelta, type NamedDelta, openMerge } from './delta/merge.ts';
+export { type Transfer, transferDelta } from './delta/transfer.ts';
 export type { Engine, EngineInput, Preprocessing, StepResult, Update } from './engine/engine.ts';
 export {
   BudgetError,
@@ -60,6 +64,7 @@ export type {
   PlannedBytes,
   PlannedStep,
   PredictedTime,
+  ProductsName,
   Rates,
 } from './plan/plan.ts';
 export { planReport } from './plan/report.ts';

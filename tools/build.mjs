@@ -3,7 +3,7 @@
  * anything is built. Builds only what is older than its sources; `--force` builds all.
  */
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -42,11 +42,14 @@ function run(script, args) {
 export function build({ force = false } = {}) {
   const sourceTime = Math.max(
     ...sources.map((folder) => newest(join(root, folder))),
-    statSync(join(root, 'tsconfig.json')).mtimeMs,
+    ...['tsconfig.json', 'package-lock.json'].map((name) => statSync(join(root, name)).mtimeMs),
   );
   if (!force && built.every((file) => existsSync(file)) && statSync(stamp).mtimeMs > sourceTime) return true;
   try {
     run('typescript/bin/tsc', ['-p', '.']);
+    // A published package has no lock file of its own, and bundles for boards are installed from one.
+    mkdirSync(join(root, 'dist', 'tools', 'deploy'), { recursive: true });
+    copyFileSync(join(root, 'package-lock.json'), join(root, 'dist', 'tools', 'deploy', 'lock.json'));
     const assembly = join(root, 'kernels', 'simd', 'assembly');
     mkdirSync(wasm, { recursive: true });
     for (const [name, features] of Object.entries(wasmFiles)) {

@@ -231,10 +231,12 @@ const RELAXED_PROBE = new Uint8Array([
 
 /**
  * The module for this kind of memory, with fused multiply-adds wherever the engine has them: on one machine the results
- * depend neither on the kind of memory nor, hence, on the number of threads.
+ * depend neither on the kind of memory nor, hence, on the number of threads. With EDGESHIFT_FMA=off it is the one without, and they
+ * depend on no machine: fused, a processor that cannot rounds twice, and Node 20 has no such instruction.
  */
 function moduleFor(memory: WebAssembly.Memory): string {
   const shared = memory.buffer instanceof SharedArrayBuffer ? '-shared' : '';
-  const relaxed = WebAssembly.validate(RELAXED_PROBE) ? '-relaxed' : '';
+  const fused = process.env.EDGESHIFT_FMA !== 'off' && WebAssembly.validate(RELAXED_PROBE);
+  const relaxed = fused ? '-relaxed' : '';
   return `./simd${shared}${relaxed}.wasm`;
 }

@@ -1,4 +1,4 @@
-/** @file Types of the SIMD kernels for pools, grouped convolutions, channel moves, products and layer norms. */
+/** @file Types of the SIMD kernels for pools, grouped convolutions, channel moves, elementwise and matrix products, and layer norms. */
 
 /** Numbers of a window op, in the order in which the kernels take them. */
 export type GeometryArguments = readonly [
@@ -24,8 +24,26 @@ export type ChannelRange = readonly [firstChannel: number, lastChannel: number];
 type Padding = readonly [top: number, left: number, bottom: number, right: number];
 type Groups = readonly [outChannels: number, groups: number];
 
+/** Sizes in floats; the rows of y that are written, those of other threads left out; the last is exclusive. */
+type ProductKernel = (
+  a: number,
+  b: number,
+  y: number,
+  m: number,
+  k: number,
+  n: number,
+  firstRow: number,
+  lastRow: number,
+) => void;
+
 /** Pointers and what is overwritten are as in simd.ts; formulas stand in assembly/. */
 export interface StructureKernels {
+  /** y [m, n] = a [m, k] b [k, n]. */
+  readonly productNn: ProductKernel;
+  /** y [m, n] = a [m, k] b [n, k]^T. */
+  readonly productNt: ProductKernel;
+  /** y [m, n] += a [k, m]^T b [k, n]. */
+  readonly productTnAdd: ProductKernel;
   /** y = maxima; index (bytes, 0: not wanted) = the taps where they were. */
   maxPoolForward(x: number, y: number, index: number, ...geometry: GeometryArguments): void;
   /** dx is overwritten. */

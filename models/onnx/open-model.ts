@@ -23,6 +23,8 @@ export interface Model {
 export interface OpenModelOptions {
   /** Side of the images in pixels; default: the file's own, or 224. */
   readonly imageSize?: number;
+  /** Whether onnxruntime may be asked for what the file does not tell; without, the graph lacks such shapes. Default true. */
+  readonly probes?: boolean;
 }
 
 /**
@@ -32,7 +34,7 @@ export interface OpenModelOptions {
  */
 export async function openModel(path: string, options: OpenModelOptions = {}): Promise<Model> {
   const file = await readModelFile(path);
-  const graph = await importWithProbes(file, options.imageSize);
+  const graph = await importWithProbes(file, options.imageSize, options.probes);
   const metadata = new Map(file.proto.metadataProps.map(({ key, value }) => [key, value]));
   const preprocessing = metadata.get(METADATA.preprocessing);
   const classes = metadata.get(METADATA.classes);
@@ -47,12 +49,12 @@ export async function openModel(path: string, options: OpenModelOptions = {}): P
 }
 
 /** Imports again with shapes from onnxruntime as long as rules miss some. */
-export async function importWithProbes(file: ModelFile, imageSize: number | undefined): Promise<Graph> {
+export async function importWithProbes(file: ModelFile, imageSize: number | undefined, probes = true): Promise<Graph> {
   const probed = new Map<string, readonly number[]>();
   for (;;) {
     const { graph, unknown } = importGraph(file, imageSize, probed);
     const missing = unknown.filter((tensor) => !probed.has(tensor));
-    if (missing.length === 0) return graph;
+    if (missing.length === 0 || !probes) return graph;
     const { probeShapes } = await import('./probe.ts');
     for (const [tensor, dims] of await probeShapes(file, missing, shapeOf(graph, graph.input)))
       probed.set(tensor, dims);

@@ -5,6 +5,7 @@ import { rooflineRates } from '../../device-profiles/rates.ts';
 import { openDeployed } from '../../models/onnx/open-deployed.ts';
 import { type Model, openModel } from '../../models/onnx/open-model.ts';
 import { wholeNetwork } from '../../models/onnx/whole.ts';
+import { requireKernels } from '../autodiff/node-plans.ts';
 import { type Delta, readDelta } from '../delta/delta.ts';
 import { CpuEngine } from '../engine/cpu/cpu-engine.ts';
 import type { Preprocessing } from '../engine/engine.ts';
@@ -12,7 +13,7 @@ import { BudgetError, UsageError } from '../errors.ts';
 import { elements, type Graph, parameterOf, shapeOf } from '../graph/graph.ts';
 import { prefixLoadingBytes, prefixRunBytes, prefixWeightBytes, processBaseBytes } from '../plan/accounting.ts';
 import { budgetFacts, buildPlan } from '../plan/build.ts';
-import type { Plan } from '../plan/plan.ts';
+import type { Plan, ProductsName } from '../plan/plan.ts';
 import { prepareScheme } from '../plan/prepare.ts';
 import { misfitText } from '../plan/search.ts';
 import { engineModel } from '../train/engine-model.ts';
@@ -39,6 +40,10 @@ export interface AdaptOptions {
   /** Default: all. */
   readonly guards?: readonly GuardName[];
   readonly threads?: number;
+  /** Version of Node that it is planned for; default: this process's. */
+  readonly nodeVersion?: string;
+  /** What multiplies matrices; `simd` never loads onnxruntime. Default `onnxruntime`. */
+  readonly products?: ProductsName;
   /** Device profile: a name, a path, or `this-machine` (default). */
   readonly device?: string;
   /** Bytes the process may hold; default: the profile's limit. */
@@ -81,7 +86,8 @@ export interface PlannedAdaptation {
  * @throws ModelError, ShapeError, ProfileError, UsageError, UnsupportedOpError, BudgetError
  */
 export async function planAdaptation(options: AdaptOptions): Promise<PlannedAdaptation> {
-  const { method = 'edgeshift', batch = 16, seed = 1, role = 'adapter' } = options;
+  const { method = 'edgeshift', batch = 16, seed = 1, role = 'adapter', products = 'onnxruntime' } = options;
+  const { nodeVersion = process.versions.node } = options;
   const { defaults } = methodOf(method);
   const numbers = { ...defaults, ...checkNumbers(method, options.numbers ?? {}) };
   const settings = { batch, seed, numbers, guards: new Set(options.guards ?? guardNames) };
@@ -107,12 +113,15 @@ export async function planAdaptation(options: AdaptOptions): Promise<PlannedAdap
       batch: Math.max(batch, asked.microBatch),
       microBatch: asked.microBatch,
       threads,
-      baseBytes: processBaseBytes(process.versions.node, threads) + besideBytes(options, model.imageSize),
+      products,
+      baseBytes: processBaseBytes(nodeVersion, threads, products) + besideBytes(options, model.imageSize),
       rates: rooflineRates(profile),
       objective: 'logits',
       adaptationBytes: keptBytes + wholeBytes,
     });
-  const fusing = asked.fuses && options.predicts !== false ? planWith(wholeNetworkBytes(graph)) : null;
+  // The copy is a session of onnxruntime.
+  const wanted = asked.fuses && options.predicts !== false && products === 'onnxruntime';
+  const fusing = wanted ? planWith(wholeNetworkBytes(graph)) : null;
   const fuses = fusing?.fits ?? false;
   const plan = fusing?.fits ? fusing : planWith(0);
   if (!plan.fits) throw new BudgetError(misfitText(plan, undefined), budgetFacts(plan));
@@ -121,11 +130,11 @@ export async function planAdaptation(options: AdaptOptions): Promise<PlannedAdap
 }
 
 /** The model as it goes into service, and the delta that made it so. */
-async function open({ model: path, delta: deltaPath, imageSize }: AdaptOptions) {
+async function open({ model: path, delta: deltaPath, imageSize, products }: AdaptOptions) {
+  const options = { probes: products !== 'simd', ...(imageSize !== undefined && { imageSize }) };
   const delta = deltaPath === undefined ? null : await readDelta(deltaPath);
-  const model = delta
-    ? await openDeployed(path, delta, imageSize)
-    : await openModel(path, imageSize === undefined ? {} : { imageSize });
+  const model = delta ? await openDeployed(path, delta, options) : await openModel(path, options);
+  if (!options.probes) requireKernels(model.graph);
   return { model, delta };
 }
 

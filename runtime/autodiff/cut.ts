@@ -4,6 +4,9 @@ import { findBlocks } from '../graph/blocks.ts';
 import { type Border, borders } from '../graph/borders.ts';
 import { type Block, elements, type Graph } from '../graph/graph.ts';
 
+/** The border below everything: nothing is a prefix. */
+export const imageBorder = ({ input }: Graph): Border => ({ after: -1, tensor: input });
+
 /**
  * The border below the lowest trained node that costs least to cross: of those inside the node's block the one with
  * the smallest tensor, the latest among equals, because its features are what is handed over, kept and cached.
@@ -22,7 +25,7 @@ export function findCut(
   const lastForeign = graph.nodes.findLastIndex((node, index) => index < limit && !kernelOf(node));
   const inside = below.filter(({ after }) => after >= Math.max(blockStart - 1, lastForeign));
   const size = ({ tensor }: Border): number => elements(graph.shapes.get(tensor) ?? [Number.POSITIVE_INFINITY]);
-  let best = inside[0] ?? below.at(-1) ?? { after: -1, tensor: graph.input };
+  let best = inside[0] ?? below.at(-1) ?? imageBorder(graph);
   for (const border of inside) if (size(border) <= size(best)) best = border;
   return best;
 }

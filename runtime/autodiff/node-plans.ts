@@ -1,7 +1,7 @@
 /** @file What each node above the cut is asked for: which gradients are wanted of it and what it keeps for them. */
 import { kernelOf } from '../../kernels/index.ts';
 import type { Kernel, NodeShapes, Save, Wants } from '../../kernels/kernel.ts';
-import { UnsupportedOpError } from '../errors.ts';
+import { type UnsupportedOp, UnsupportedOpError } from '../errors.ts';
 import type { Graph, LocalLoss, Node } from '../graph/graph.ts';
 import { nodeShapes } from '../graph/node-shapes.ts';
 
@@ -21,7 +21,7 @@ export interface NodePlan {
  */
 export function planNodes(graph: Graph, suffix: readonly Node[], trains: ReadonlySet<string>): NodePlan[] {
   const needsGradient = new Set<string>();
-  const unsupported = new Map<string, { nodes: string[]; reason: string }>();
+  const refused: Refused[] = [];
   const plans = suffix.map((node): NodePlan | null => {
     const kernel = kernelOf(node);
     const parameters = new Set(
@@ -35,9 +35,7 @@ export function planNodes(graph: Graph, suffix: readonly Node[], trains: Readonl
     const onPath = wants.inputs.some(Boolean) || trained.length > 0;
     const reason = refusal(node, kernel, onPath, wants.parameters);
     if (!kernel || reason) {
-      const op = String(node.attributes.onnxOp ?? node.op);
-      const entry = unsupported.get(op) ?? { nodes: [], reason: reason ?? 'no kernel' };
-      unsupported.set(op, { ...entry, nodes: [...entry.nodes, node.name] });
+      refused.push({ node, reason: reason ?? NO_KERNEL });
       return null;
     }
     if (onPath) needsGradient.add(node.output);
@@ -45,14 +43,48 @@ export function planNodes(graph: Graph, suffix: readonly Node[], trains: Readonl
     const saves = onPath && !('none' in kernel.backward) ? kernel.backward.saves(node, shapes, wants) : [];
     return { node, kernel, shapes, wants, onPath, saves };
   });
-  if (unsupported.size > 0) {
+  if (refused.length > 0) {
     throw new UnsupportedOpError(
       `model "${graph.name}" cannot be trained that far down: these ops lie above the cut`,
-      [...unsupported].map(([op, { nodes, reason }]) => ({ op, nodes, reason })),
+      byOp(refused),
       'train fewer blocks (--blocks), so that they fall into the frozen part, which onnxruntime runs',
     );
   }
   return plans.filter((plan) => plan !== null);
+}
+
+interface Refused {
+  readonly node: Node;
+  readonly reason: string;
+}
+
+const NO_KERNEL = 'no kernel';
+
+/** Refused nodes by their op in the file, each with the first node's reason. */
+function byOp(refused: readonly Refused[]): UnsupportedOp[] {
+  const ops = new Map<string, { nodes: string[]; reason: string }>();
+  for (const { node, reason } of refused) {
+    const op = String(node.attributes.onnxOp ?? node.op);
+    const entry = ops.get(op) ?? { nodes: [], reason };
+    ops.set(op, { ...entry, nodes: [...entry.nodes, node.name] });
+  }
+  return [...ops].map(([op, { nodes, reason }]) => ({ op, nodes, reason }));
+}
+
+/**
+ * Without onnxruntime nothing runs what has no kernel, trained or not.
+ * @throws UnsupportedOpError naming every such op
+ */
+export function requireKernels(graph: Graph): void {
+  const refused = graph.nodes.flatMap((node): Refused[] =>
+    kernelOf(node) ? [] : [{ node, reason: String(node.attributes.reason ?? NO_KERNEL) }],
+  );
+  if (refused.length === 0) return;
+  throw new UnsupportedOpError(
+    `model "${graph.name}" cannot run without onnxruntime: these ops have no SIMD kernel`,
+    byOp(refused),
+    'run it where onnxruntime loads (--products onnxruntime)',
+  );
 }
 
 /** A local loss and the nodes that its gradient reaches, in the graph's order. */
@@ -81,7 +113,7 @@ export function planLocalLoss(all: readonly NodePlan[], { tensor, nodes }: Local
 }
 
 function refusal(node: Node, kernel: Kernel | undefined, onPath: boolean, trained: ReadonlySet<string>): string | null {
-  if (!kernel) return String(node.attributes.reason ?? 'no kernel');
+  if (!kernel) return String(node.attributes.reason ?? NO_KERNEL);
   if (onPath && 'none' in kernel.backward) return kernel.backward.none;
   const fixed = [...trained].filter((role) => !kernel.trainable.includes(role));
   return fixed.length > 0 ? `its ${fixed.join(', ')} cannot be trained` : null;

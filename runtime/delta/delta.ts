@@ -8,7 +8,9 @@ import { DeltaError } from '../errors.ts';
 import { toFileLayout, toGraphLayout } from '../graph/axes.ts';
 import type { Graph, Parameter } from '../graph/graph.ts';
 import { HEAD } from '../graph/head.ts';
+import { ownSigner, requireTrusted, trustedKeys } from './key-policy.ts';
 import { type NamedTensor, readTensors, type TensorSource, writeTensors } from './safetensors.ts';
+import type { Signer } from './signature.ts';
 
 const FORMAT = 'edgeshift-delta-1';
 
@@ -26,15 +28,20 @@ export interface Delta {
   readonly notes: Readonly<Record<string, string>>;
   /** In the layout and under the names of the base file; a new head's under its own. */
   readonly tensors: ReadonlyMap<string, NamedTensor>;
+  /** Public key that the file it was read from is signed with (signature.ts); null or absent: it is not. */
+  readonly signer?: string | null;
 }
 
 /** What a delta says besides its tensors. */
-export type DeltaFacts = Omit<Delta, 'tensors'>;
+export type DeltaFacts = Omit<Delta, 'tensors' | 'signer'>;
 
-/** Writes a delta; `tensors` are in the layout and under the names of the base file. */
+/**
+ * Writes a delta; `tensors` are in the layout and under the names of the base file. It is signed where a key is set (key-policy.ts).
+ * @throws DataError if the disk refuses, DeltaError if the key is none
+ */
 export async function writeDelta(path: string, facts: DeltaFacts, tensors: readonly TensorSource[]): Promise<void> {
   const { base, imageSize, classes, preprocessing, drop, metaParts, notes } = facts;
-  await writeTensors(path, tensors, {
+  const metadata = {
     format: FORMAT,
     base_sha256: base,
     image_size: String(imageSize),
@@ -43,12 +50,27 @@ export async function writeDelta(path: string, facts: DeltaFacts, tensors: reado
     drop: JSON.stringify(drop),
     ...(metaParts && { meta_parts: JSON.stringify(metaParts) }),
     notes: JSON.stringify(notes),
-  });
+  };
+  await writeTensors(path, tensors, metadata, await ownSigner());
 }
 
-/** Reads a delta. @throws DeltaError if the file is damaged or something else */
+/**
+ * Reads a delta that is to be applied.
+ * @throws DeltaError if the file is damaged or something else, or if public keys are set (key-policy.ts) and none of them signed it
+ */
 export async function readDelta(path: string): Promise<Delta> {
-  const { metadata, tensors } = await readTensors(path);
+  const trusted = await trustedKeys();
+  const delta = await readAnyDelta(path);
+  if (trusted) requireTrusted(path, delta.signer ?? null, trusted);
+  return delta;
+}
+
+/**
+ * The same, whoever signed it: for what only looks at deltas, and for what this process has written itself.
+ * @throws DeltaError if the file is damaged or something else
+ */
+export async function readAnyDelta(path: string): Promise<Delta> {
+  const { metadata, tensors, signer } = await readTensors(path);
   const { format, base_sha256: base, image_size: imageSize, classes, preprocessing, drop, notes } = metadata;
   const metaParts = metadata.meta_parts;
   if (format !== FORMAT || !base || !imageSize || !classes || !preprocessing || !drop) {
@@ -66,6 +88,7 @@ export async function readDelta(path: string): Promise<Delta> {
       metaParts: metaParts === undefined ? null : JSON.parse(metaParts),
       notes: JSON.parse(notes ?? '{}'),
       tensors,
+      signer,
     };
   } catch (cause) {
     throw new DeltaError(
@@ -74,6 +97,17 @@ export async function readDelta(path: string): Promise<Delta> {
       { cause },
     );
   }
+}
+
+/** The tensors of a delta as `writeDelta` takes them. */
+export const sourcesOf = ({ tensors }: Pick<Delta, 'tensors'>): readonly TensorSource[] =>
+  [...tensors.values()].map(({ name, shape, data }) => ({ name, shape, read: async () => data }));
+
+/** Writes a delta again with a signature in place of any it had. @throws DeltaError, DataError */
+export async function signDelta(path: string, out: string, signer: Signer): Promise<void> {
+  await readAnyDelta(path);
+  const { metadata, tensors } = await readTensors(path);
+  await writeTensors(out, sourcesOf({ tensors }), metadata, signer);
 }
 
 /** @throws DeltaError if the delta was learnt on another model */

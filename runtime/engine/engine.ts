@@ -64,10 +64,11 @@ export type ForwardPass = 'inference' | 'training' | 'held';
 export interface EngineModel {
   /** Values of every parameter the plan's suffix reads, by name. */
   readonly parameters: ReadonlyMap<string, Float32Array>;
-  /** ONNX bytes of the frozen prefix; null where the plan has none. */
+  /** ONNX bytes of the frozen prefix; null where the plan has none, as without onnxruntime. */
   readonly prefix: Uint8Array | null;
   /** Folder of the file that the prefix's weights are read from; absent: the prefix holds them. */
   readonly prefixFolder?: string;
+  /** What onnxruntime multiplies with; unused where the plan's products are SIMD kernels. */
   readonly products: ProductModels;
   readonly preprocessing: Preprocessing;
   /** For `Engine.fuse`; default none. */

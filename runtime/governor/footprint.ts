@@ -26,8 +26,8 @@ export class Footprint {
   #openMillis = OPEN_MILLIS;
 
   /** @param ownBytes what the process holds without an engine */
-  constructor({ threads }: Plan, ownBytes: number) {
-    this.#baseBytes = processBaseBytes(process.versions.node, threads);
+  constructor({ threads, products }: Plan, ownBytes: number) {
+    this.#baseBytes = processBaseBytes(process.versions.node, threads, products);
     this.#closedBytes = ownBytes;
   }
 

@@ -1,5 +1,6 @@
 /** @file What things cost outside the arena. */
 import { elements, type Graph, type Node, parameterOf } from '../graph/graph.ts';
+import type { ProductsName } from './plan.ts';
 
 const MIB = 2 ** 20;
 
@@ -7,11 +8,17 @@ const MIB = 2 ** 20;
  * Node, its workers, onnxruntime and its sessions without any model, by Node's major version (x64); from 22 on each thread but one is
  * another JavaScript heap (engine/cpu/simd-threads.ts). Set to the largest that `npm run bench -- memory` found.
  */
-export function processBaseBytes(nodeVersion: string, threads: number): number {
+export function processBaseBytes(nodeVersion: string, threads: number, products: ProductsName = 'onnxruntime'): number {
   const major = Number.parseInt(nodeVersion, 10);
+  const helpers = HELPER_BYTES * (threads - 1);
+  // Without onnxruntime any version shares its arena (engine/cpu/simd-threads.ts).
+  if (products === 'simd') return (major >= 24 ? 99 : major >= 22 ? 92 : 79) * MIB + helpers;
   if (major < 22) return 104 * MIB;
-  return ((major >= 24 ? 124 : 115) + 10 * (threads - 1)) * MIB;
+  return (major >= 24 ? 124 : 115) * MIB + helpers;
 }
+
+/** The JavaScript heap of a thread that helps with SIMD kernels. */
+const HELPER_BYTES = 10 * MIB;
 
 /**
  * What the process holds while it writes the exported model, after the arena is gone: itself, the base file, and the delta. The

@@ -6,7 +6,7 @@ import { elements, type Graph, shapeOf } from '../graph/graph.ts';
 import type { Scheme, SchemeOptions } from '../scheme/options.ts';
 import { type Storage, workspaceName } from './lifetimes.ts';
 import { plainStoredBytes } from './plain-stored.ts';
-import type { OptimizerName, Plan, PlannedBuffer, PlannedStep, Rates } from './plan.ts';
+import type { OptimizerName, Plan, PlannedBuffer, PlannedStep, ProductsName, Rates } from './plan.ts';
 import { PREFIX_BATCH, type Prepared, type PrepareOptions, prepare } from './prepare.ts';
 import type { Savings } from './savings.ts';
 import { measure, type Size, type SizeOptions, storageBytes } from './size.ts';
@@ -24,6 +24,8 @@ export interface Decisions {
   readonly batch: number;
   readonly microBatch: number;
   readonly threads: number;
+  /** Default `onnxruntime`. */
+  readonly products?: ProductsName;
   /** What the process holds before any model is loaded (accounting.ts). */
   readonly baseBytes: number;
   /** The device's rates, for the predicted time; null: not known. */
@@ -39,12 +41,13 @@ export interface Decisions {
 }
 
 export function prepareOptions(decisions: Decisions): PrepareOptions {
-  const { scheme, savings, labelSmoothing, optimizer, objective, computedAgain } = decisions;
+  const { scheme, savings, labelSmoothing, optimizer, products, objective, computedAgain } = decisions;
   return {
     scheme,
     savings,
     labelSmoothing,
     optimizer,
+    ...(products && { products }),
     ...(objective && { objective }),
     ...(computedAgain && { recompute: computedAgain }),
   };
@@ -107,6 +110,7 @@ export function buildPlan(graph: Graph, decisions: Decisions): Plan {
     batch,
     microBatch,
     threads: decisions.threads,
+    products: prepared.products,
     cachesFeatures,
     prefix: { cut: training.cut, nodes: training.prefix.length, batch: PREFIX_BATCH },
     trainableParameters: prepared.trainableParameters,

@@ -3,7 +3,7 @@ import type { Plan } from './plan.ts';
 import { type Savings, saveName } from './savings.ts';
 
 /** A plan in the words of the options that make it. */
-export function describe({ scheme, savings, microBatch, batch }: Plan): string {
+export function describe({ scheme, savings, microBatch, batch, products }: Plan): string {
   const depth = scheme.name === 'head' || scheme.name === 'full' ? '' : ` --blocks ${scheme.blocks}`;
   const list = (option: string, globs: readonly string[]): string =>
     globs.length === 0 ? '' : ` --${option} '${globs.join(',')}'`;
@@ -12,7 +12,8 @@ export function describe({ scheme, savings, microBatch, batch }: Plan): string {
   const momentum = scheme.momentum === 0.1 ? '' : ` --norm-momentum ${scheme.momentum}`;
   const norms = scheme.norms === 'stored' ? '' : ` --norms ${scheme.norms}${momentum}`;
   const derivative = scheme.derivative === 'exact' ? '' : ` --derivative ${scheme.derivative}`;
-  const text = `${what}${globs}${norms}${derivative}${describeSavings(savings)} --batch ${batch} --micro-batch ${microBatch}`;
+  const without = products === 'simd' ? ' --products simd' : '';
+  const text = `${what}${globs}${norms}${derivative}${describeSavings(savings)} --batch ${batch} --micro-batch ${microBatch}${without}`;
   return text.trim();
 }
 

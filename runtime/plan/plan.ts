@@ -115,6 +115,8 @@ export interface Plan {
   readonly batch: number;
   readonly microBatch: number;
   readonly threads: number;
+  /** What multiplies matrices. */
+  readonly products: ProductsName;
   /** Whether `totalBytes` counts two batches of features that are kept between epochs. */
   readonly cachesFeatures: boolean;
   readonly prefix: { readonly cut: string; readonly nodes: number; readonly batch: number };
@@ -159,6 +161,13 @@ export interface Rates {
   /** How they are known, for reports: `calibrated on the device`, or which peaks were multiplied by which share. */
   readonly basis: string;
 }
+
+/**
+ * What multiplies matrices. `onnxruntime` also runs the frozen part, as one session; with `simd` that library is never loaded, the
+ * cut is the image, and everything runs on the arena.
+ */
+export const productsNames = ['onnxruntime', 'simd'] as const;
+export type ProductsName = (typeof productsNames)[number];
 
 export const optimizerNames = ['sgd', 'adam', 'adamw'] as const;
 export type OptimizerName = (typeof optimizerNames)[number];

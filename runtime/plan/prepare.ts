@@ -4,7 +4,8 @@
  */
 import { kernelOf } from '../../kernels/index.ts';
 import { differentiate, type Objective } from '../autodiff/autodiff.ts';
-import { findCut } from '../autodiff/cut.ts';
+import { findCut, imageBorder } from '../autodiff/cut.ts';
+import { requireKernels } from '../autodiff/node-plans.ts';
 import type { TrainingGraph } from '../autodiff/training-graph.ts';
 import type { Border } from '../graph/borders.ts';
 import { elements, type Graph, parameterOf, shapeOf } from '../graph/graph.ts';
@@ -14,13 +15,14 @@ import { applyScheme } from '../scheme/scheme.ts';
 import { prefixLoadingBytes, prefixRunBytes, prefixWeightBytes } from './accounting.ts';
 import { lifetimes, type Storage } from './lifetimes.ts';
 import { type PinnedBuffers, pinBuffers } from './pinned.ts';
-import type { OptimizerName } from './plan.ts';
+import type { OptimizerName, ProductsName } from './plan.ts';
 import { withSavings } from './saving-choices.ts';
 import type { Savings } from './savings.ts';
 
 /** What a scheme alone decides, before anything is differentiated: the same however tensors are kept. */
 export interface PreparedScheme {
   readonly scheme: Scheme;
+  readonly products: ProductsName;
   readonly cut: Border;
   readonly pinned: PinnedBuffers;
   /** Weights of the prefix, once it runs and while it is opened. */
@@ -46,6 +48,8 @@ export interface PrepareOptions {
   readonly savings: Savings;
   readonly labelSmoothing: number;
   readonly optimizer: OptimizerName;
+  /** Default `onnxruntime`. */
+  readonly products?: ProductsName;
   readonly objective?: Objective;
   /** Runs of nodes whose insides are computed again, each in the graph's order; default none. */
   readonly recompute?: readonly (readonly string[])[];
@@ -74,12 +78,16 @@ function remember<T>(memory: Memory<T>, graph: Graph, options: unknown, compute:
   return found;
 }
 
-/** Applies the scheme, cuts the graph, and places what is pinned. @throws UsageError of the scheme's options */
+/**
+ * Applies the scheme, cuts the graph, and places what is pinned.
+ * @throws UsageError of the scheme's options, UnsupportedOpError without onnxruntime
+ */
 export function prepareScheme(
   graph: Graph,
-  { scheme, optimizer }: Pick<PrepareOptions, 'scheme' | 'optimizer'>,
+  { scheme, optimizer, products = 'onnxruntime' }: Pick<PrepareOptions, 'scheme' | 'optimizer' | 'products'>,
 ): PreparedScheme {
-  return remember(schemes, graph, [scheme, optimizer], () => computeScheme(graph, scheme, optimizer));
+  const key = [scheme, optimizer, products];
+  return remember(schemes, graph, key, () => computeScheme(graph, scheme, optimizer, products));
 }
 
 /** Differentiates and finds lifetimes as well. @throws UsageError, UnsupportedOpError */
@@ -87,14 +95,21 @@ export function prepare(graph: Graph, options: PrepareOptions): Prepared {
   return remember(prepared, graph, options, () => compute(graph, options));
 }
 
-function computeScheme(graph: Graph, options: SchemeOptions, optimizer: OptimizerName): PreparedScheme {
+function computeScheme(
+  graph: Graph,
+  options: SchemeOptions,
+  optimizer: OptimizerName,
+  products: ProductsName,
+): PreparedScheme {
+  if (products === 'simd') requireKernels(graph);
   const scheme = applyScheme(graph, options);
   const { nodes } = scheme.graph;
   const blocks = scheme.parts.map(({ block }) => block);
-  const cut = findCut(scheme.graph, new Set(scheme.trains.keys()), blocks);
+  const cut = products === 'simd' ? imageBorder(graph) : findCut(scheme.graph, new Set(scheme.trains.keys()), blocks);
   const prefix = nodes.slice(0, cut.after + 1);
   return {
     scheme,
+    products,
     cut,
     pinned: pinBuffers(graph, scheme, nodes.slice(cut.after + 1), optimizer),
     prefixWeightBytes: prefixWeightBytes(scheme.graph, prefix),

@@ -19,7 +19,7 @@ export function planReport(plan: Plan): string {
     `Plan for ${plan.model.name} at ${plan.model.imageSize} px on ${plan.device}`,
     `  ${describe(plan)} --optimizer ${plan.optimizer}, ${plan.classes} classes`,
     `  kept for backward: ${keptText(plan)}`,
-    `  frozen: ${prefix.nodes} nodes up to ${prefix.cut}; trained: ${plan.trainableParameters} parameters`,
+    `  frozen: ${frozenText(plan)}; trained: ${plan.trainableParameters} parameters`,
     '',
     `Stored for backward: ${bytesText(plan.storedForBackwardBytes)}`,
     `Peak of the process: ${bytesText(plan.totalBytes)}, budget ${bytesText(plan.budgetBytes)}, ${verdict}`,
@@ -50,6 +50,11 @@ export function planReport(plan: Plan): string {
     timeText(plan),
     '',
   ].join('\n');
+}
+
+function frozenText({ prefix, products }: Plan): string {
+  if (products === 'simd') return 'what does not train runs on the arena, without onnxruntime';
+  return `${prefix.nodes} nodes up to ${prefix.cut}`;
 }
 
 function keptText({ savings }: Plan): string {

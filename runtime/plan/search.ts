@@ -103,7 +103,7 @@ export function decisions(
   savings: Decisions['savings'],
   microBatch: number,
 ): Decisions {
-  const { model, device, budgetBytes, optimizer, labelSmoothing, batch, threads, cachesFeatures = false } = request;
+  const { model, device, budgetBytes, optimizer, labelSmoothing, batch, threads, products } = request;
   return {
     model,
     device,
@@ -112,13 +112,19 @@ export function decisions(
     labelSmoothing,
     batch,
     threads,
+    ...(products && { products }),
     scheme: depth.scheme,
     savings,
     microBatch,
-    cachesFeatures,
-    baseBytes: request.baseBytes ?? processBaseBytes(process.versions.node, request.threads),
+    cachesFeatures: request.cachesFeatures ?? false,
+    baseBytes: baseBytesOf(request),
     rates: request.rates ?? null,
   };
+}
+
+/** What the process holds before any model is loaded. */
+export function baseBytesOf(request: Pick<PlanRequest, 'baseBytes' | 'threads' | 'products'>): number {
+  return request.baseBytes ?? processBaseBytes(process.versions.node, request.threads, request.products);
 }
 
 /** The candidate of a depth that takes the least. */
@@ -158,8 +164,7 @@ export function nearestFit(graph: Graph, request: PlanRequest): Plan | undefined
   const limit = request.blocks === 'auto' || request.scheme === 'full' ? countBlocks(graph) : request.blocks;
   const { train: _, ...free } = request;
   // Every run writes its model at the end; where not even that fits, there is nothing to look for.
-  const baseBytes = request.baseBytes ?? processBaseBytes(process.versions.node, request.threads);
-  if (exportBytes(baseBytes, request.model.fileBytes, 0) > request.budgetBytes) return undefined;
+  if (exportBytes(baseBytesOf(request), request.model.fileBytes, 0) > request.budgetBytes) return undefined;
   for (const scheme of lighter) {
     if (scheme === 'full') continue;
     for (const blocks of scheme === 'head' ? [0] : range(limit).filter((k) => k > 0)) {

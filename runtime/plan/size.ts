@@ -75,15 +75,15 @@ export function measure(graph: Graph, prepared: Prepared, options: SizeOptions):
 /**
  * The process itself, the image buffers, those of cached features, and copies in passing: of the largest trained tensor (onnxruntime's of its gradient, and
  * the one that a checkpoint writes), or onnxruntime's of the gradient of a convolution's patches, where
- * it cannot be kept from copying (engine/cpu/matrix-products.ts).
+ * it cannot be kept from copying (engine/cpu/matrix-products.ts). Without onnxruntime the checkpoint's copy is all.
  */
 function outside(
   graph: Graph,
-  { largestTrainedBytes, scheme, cut }: PreparedScheme,
+  { largestTrainedBytes, scheme, cut, products }: PreparedScheme,
   { batch, baseBytes, cachesFeatures = false }: SizeOptions,
   largestScratchBytes = 0,
 ): number {
-  const copies = Math.max(2 * largestTrainedBytes, largestScratchBytes);
+  const copies = products === 'simd' ? largestTrainedBytes : Math.max(2 * largestTrainedBytes, largestScratchBytes);
   const features = cachesFeatures ? featureRoomBytes(batch, 4 * elements(shapeOf(scheme.graph, cut.tensor))) : 0;
   return baseBytes + dataBytes(batch, shapeOf(graph, graph.input)[0] ?? 0) + features + copies;
 }

@@ -12,8 +12,9 @@ import { readDelta } from '../delta/delta.ts';
 import type { Preprocessing } from '../engine/engine.ts';
 import { countCorrect } from '../engine/outcome.ts';
 import { WorkerEngine } from '../engine/worker-engine.ts';
-import { DataError } from '../errors.ts';
+import { DataError, UsageError } from '../errors.ts';
 import { elements, shapeOf } from '../graph/graph.ts';
+import type { ProductsName } from '../plan/plan.ts';
 import type { SchemeName } from '../scheme/names.ts';
 import { batches } from './data/batches.ts';
 import { type Dataset, openDataset } from './data/dataset.ts';
@@ -35,6 +36,8 @@ export interface EvaluateOptions {
   readonly blocks?: number;
   readonly batch?: number;
   readonly threads?: number;
+  /** What multiplies matrices under `edgeshift`; default `onnxruntime`. */
+  readonly products?: ProductsName;
   readonly limit?: number | null;
   readonly imageSize?: number | null;
   readonly preprocessing?: Preprocessing | null;
@@ -54,15 +57,22 @@ export interface Evaluation {
 
 /**
  * Measures accuracy.
- * @throws DataError if the data have other classes than the model
+ * @throws DataError if the data have other classes than the model, UsageError for a session of onnxruntime without onnxruntime
  */
 export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
   const config = evaluationConfig(options);
+  const engine = options.engine ?? 'onnxruntime';
+  if (engine === 'onnxruntime' && config.products === 'simd') {
+    throw new UsageError(
+      'a session of onnxruntime was asked for, and none (--products simd)\nHint: --engine edgeshift',
+    );
+  }
   const scratch = await mkdtemp(join(tmpdir(), 'edgeshift-'));
   try {
     const path = options.delta ? await merge(options.model, options.delta, scratch) : options.model;
     const size = options.imageSize ?? undefined;
-    const model = await openModel(path, size === undefined ? {} : { imageSize: size });
+    const probes = config.products !== 'simd';
+    const model = await openModel(path, { probes, ...(size !== undefined && { imageSize: size }) });
     const idx = await findIdx(options.data, 'test').catch(() => null);
     const { dataset, skipped } = await openDataset(options.data, {
       imageSize: model.imageSize,
@@ -84,7 +94,6 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
         },
       );
     }
-    const engine = options.engine ?? 'onnxruntime';
     const tally = new Tally(dataset);
     if (engine === 'edgeshift') await onEngine({ ...config, model: path }, tally);
     else await inOnnxruntime(path, model.imageSize, options.preprocessing ?? model.preprocessing, options, tally);
@@ -140,6 +149,7 @@ function evaluationConfig(options: EvaluateOptions): TrainConfig {
     blocks: options.blocks ?? 0,
     batch: options.batch ?? 8,
     threads: options.threads ?? defaults.threads,
+    products: options.products ?? defaults.products,
     imageSize: options.imageSize ?? null,
     limit: options.limit ?? null,
     preprocessing: options.preprocessing ?? null,

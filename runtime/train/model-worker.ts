@@ -10,10 +10,9 @@ import { releaseGarbage } from '../garbage.ts';
 import { firstRung } from '../governor/rungs.ts';
 import { withStopped } from '../governor/stopped-weights.ts';
 import { elements, type Graph, parameterOf, shapeOf } from '../graph/graph.ts';
-import { processBaseBytes } from '../plan/accounting.ts';
-import { buildPlan } from '../plan/build.ts';
+import { buildPlan, type Decisions } from '../plan/build.ts';
 import type { Plan } from '../plan/plan.ts';
-import { type PlanRequest, planTraining, requireCandidate, requireFit } from '../plan/search.ts';
+import { baseBytesOf, type PlanRequest, planTraining, requireCandidate, requireFit } from '../plan/search.ts';
 import { META } from '../scheme/meta-networks.ts';
 import { engineModel } from './engine-model.ts';
 import type {
@@ -81,8 +80,10 @@ function checkSaved(saved: Plan, graph: Graph, request: PlanRequest): void {
     model,
     batch,
     optimizer,
-  }: Pick<Plan, 'classes' | 'model' | 'batch' | 'optimizer'>): string =>
-    `${classes} classes at ${model.imageSize} px, --batch ${batch} --optimizer ${optimizer}, model ${model.sha256}`;
+    products = 'onnxruntime',
+  }: Pick<Plan, 'classes' | 'model' | 'batch' | 'optimizer'> & Pick<Decisions, 'products'>): string =>
+    `${classes} classes at ${model.imageSize} px, --batch ${batch} --optimizer ${optimizer} --products ${products}, ` +
+    `model ${model.sha256}`;
   const [was, is] = [text(saved), text({ ...request, classes: elements(shapeOf(graph, graph.output)) })];
   if (was !== is) throw new UsageError(`the saved plan is for ${was}; this run has ${is}`);
 }
@@ -101,12 +102,12 @@ function replay(graph: Graph, saved: Plan, request: PlanRequest): Plan {
     throw damaged('expected scheme, savings, model, steps and buffers, found a plan of another version');
   }
   checkSaved(saved, graph, request);
-  const { device, optimizer, labelSmoothing, batch, microBatch, threads } = saved;
+  const { device, optimizer, labelSmoothing, batch, microBatch, threads, products } = saved;
   const plan = buildPlan(graph, {
-    ...{ device, optimizer, labelSmoothing, batch, microBatch, threads, scheme, savings },
+    ...{ device, optimizer, labelSmoothing, batch, microBatch, threads, products, scheme, savings },
     model: request.model,
     budgetBytes: request.budgetBytes,
-    baseBytes: request.baseBytes ?? processBaseBytes(process.versions.node, threads),
+    baseBytes: baseBytesOf({ ...request, threads }),
     cachesFeatures: request.cachesFeatures ?? false,
     rates: request.rates ?? null,
   });

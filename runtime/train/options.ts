@@ -3,7 +3,7 @@
 import { availableParallelism } from 'node:os';
 import type { Preprocessing } from '../engine/engine.ts';
 import { UsageError } from '../errors.ts';
-import type { OptimizerName } from '../plan/plan.ts';
+import { type OptimizerName, type ProductsName, productsNames } from '../plan/plan.ts';
 import type { SaveName } from '../plan/savings.ts';
 import type { Parts } from '../scheme/meta-networks.ts';
 import type { NormStatistics, SchemeName } from '../scheme/names.ts';
@@ -42,6 +42,8 @@ export interface TrainConfig {
   readonly batch: number;
   readonly microBatch: number | 'auto';
   readonly threads: number;
+  /** What multiplies matrices; `simd` never loads onnxruntime. */
+  readonly products: ProductsName;
   readonly optimizer: OptimizerName;
   readonly learningRate: Readonly<Record<'head' | 'weights' | 'norms', number>>;
   /** SGD's momentum, 0 to below 1. */
@@ -113,6 +115,7 @@ export const defaults: Omit<TrainConfig, 'model' | 'data' | 'run'> = {
   batch: 32,
   microBatch: 'auto',
   threads: defaultThreads,
+  products: 'onnxruntime',
   optimizer: 'adam',
   learningRate: { head: 3e-3, weights: 5e-4, norms: 3e-3 },
   momentum: 0.9,
@@ -156,6 +159,7 @@ export function resolveConfig(options: TrainOptions): TrainConfig {
     ],
     ['blocks', config.blocks === 'auto' || whole(config.blocks, 0), 'auto or a whole number from 0', config.blocks],
     ['threads', whole(config.threads, 1), 'a whole number from 1', config.threads],
+    ['products', productsNames.includes(config.products), productsNames.join(' or '), config.products],
     ['epochs', whole(config.epochs, 1), 'a whole number from 1', config.epochs],
     ['maxSteps', config.maxSteps === null || whole(config.maxSteps, 1), 'a whole number from 1', config.maxSteps],
     ['checkpointSteps', whole(config.checkpointSteps, 1), 'a whole number from 1', config.checkpointSteps],

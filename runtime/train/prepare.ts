@@ -2,6 +2,7 @@
 import { loadProfile } from '../../device-profiles/profiles.ts';
 import { rooflineRates } from '../../device-profiles/rates.ts';
 import { type Model, openModel } from '../../models/onnx/open-model.ts';
+import { requireKernels } from '../autodiff/node-plans.ts';
 import { elements, type Graph, shapeOf } from '../graph/graph.ts';
 import { replaceHead } from '../graph/head.ts';
 import type { BufferCategory, Plan } from '../plan/plan.ts';
@@ -28,6 +29,7 @@ export type PlanConfig = Pick<
   | 'batch'
   | 'microBatch'
   | 'threads'
+  | 'products'
   | 'optimizer'
   | 'labelSmoothing'
   | 'seed'
@@ -68,10 +70,15 @@ export async function prepareTraining(config: PlanConfig, classes: number | null
 /**
  * Opens the model without planning.
  * @param classes number of classes; null: the model's own
- * @throws ModelError, ShapeError, ProfileError, UsageError
+ * @throws ModelError, ShapeError, ProfileError, UsageError, UnsupportedOpError without onnxruntime
  */
 export async function openForTraining(config: PlanConfig, classes: number | null): Promise<Opened> {
-  const model = await openModel(config.model, config.imageSize === null ? {} : { imageSize: config.imageSize });
+  const probes = config.products !== 'simd';
+  const model = await openModel(config.model, {
+    probes,
+    ...(config.imageSize !== null && { imageSize: config.imageSize }),
+  });
+  if (!probes) requireKernels(model.graph);
   const own = elements(shapeOf(model.graph, model.graph.output));
   const wanted = classes ?? own;
   const layers = config.drop ?? model.dropLayers;
@@ -101,6 +108,7 @@ export async function openForTraining(config: PlanConfig, classes: number | null
     batch: config.batch,
     microBatch: config.microBatch,
     threads: config.threads,
+    products: config.products,
     rates: rooflineRates(profile),
     optimizer: config.optimizer,
     labelSmoothing: config.labelSmoothing,

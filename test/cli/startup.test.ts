@@ -38,9 +38,13 @@ test('help and version load the options and nothing else', (t) => {
         'runtime/errors.js',
         'tools/cli/collect-flags.js',
         'tools/cli/commands/profile-compare.js',
+        'tools/cli/delta-flags.js',
+        'tools/cli/deploy-flags.js',
+        'tools/cli/deploy-host-flags.js',
         'tools/cli/flags.js',
         'tools/cli/main.js',
         'tools/cli/report-error.js',
+        'tools/cli/run-commands.js',
       ],
       args.join(' '),
     );

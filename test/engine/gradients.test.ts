@@ -1,7 +1,7 @@
 import test, { type ExecutionContext } from 'ava';
 import * as fc from 'fast-check';
 import { importGraph } from '../../models/onnx/import.ts';
-import { gradientBuffer, type Plan } from '../../runtime/plan/plan.ts';
+import { gradientBuffer, type Plan, productsNames } from '../../runtime/plan/plan.ts';
 import type { PlanRequest } from '../../runtime/plan/search.ts';
 import { countBlocks } from '../../runtime/scheme/scheme.ts';
 import { assertRelativeL2, relativeL2 } from '../support/compare.ts';
@@ -88,11 +88,12 @@ function worstError(
   return Math.max(...errors);
 }
 
-test('random networks: CPU equals reference, micro-batches add up', async (t) => {
+test('random networks, with onnxruntime and without: CPU equals reference, micro-batches add up', async (t) => {
   const decided = fc.record({
     net: netSpec,
     scheme: fc.constantFrom('shifts', 'mobiletl'),
     derivative: fc.constantFrom('exact', 'sign'),
+    products: fc.constantFrom(...productsNames),
     depth: fc.constantFrom(0.4, 1),
     batch: fc.integer({ min: 1, max: 5 }),
     microBatch: fc.integer({ min: 1, max: 5 }),

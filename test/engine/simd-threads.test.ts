@@ -17,6 +17,9 @@ const ROW = 4 * 9 * CHANNELS;
 const at = (row: number): number => MASK + COUNT / 8 + row * ROW;
 const PAGES = Math.ceil(at(8) / PAGE_BYTES);
 
+/** Of the right side of a product, which fits the rows of channels. */
+const COLUMNS = 64;
+
 const window = [BATCH, SIZE, SIZE, CHANNELS, 3, 3, 1, 1, 1, 1, 1, 1, SIZE, SIZE, 0, CHANNELS] as const;
 
 /** A call of every kernel that is cut, large enough to be. */
@@ -28,6 +31,9 @@ const calls: Readonly<Record<KernelName, (simd: SimdKernels) => void>> = {
   depthwiseForward: (simd) => simd.depthwiseForward(X, at(0), Y, ...window),
   depthwiseInputGradient: (simd) => simd.depthwiseInputGradient(X, at(0), Y, ...window),
   depthwiseWeightGradient: (simd) => simd.depthwiseWeightGradient(X, Y, at(0), ...window),
+  productNn: (simd) => simd.productNn(X, at(0), Y, ROWS, CHANNELS, COLUMNS, 0, ROWS),
+  productNt: (simd) => simd.productNt(X, at(0), Y, ROWS, CHANNELS, COLUMNS, 0, ROWS),
+  productTnAdd: (simd) => simd.productTnAdd(X, Y, at(0), CHANNELS, ROWS, COLUMNS, 0, CHANNELS),
   add: (simd) => simd.add(X, Y, Z, COUNT),
   multiply: (simd) => simd.multiply(X, Y, Z, COUNT),
   sgd: (simd) => simd.sgd(X, Y, Z, COUNT, 0.1, 0.9, 0.01, 0),

@@ -20,6 +20,7 @@ const documents = [
   'CHANGELOG.md',
   'CONTRIBUTING.md',
   ...['runtime', 'kernels', 'models', 'device-profiles', 'tools', 'test'].map((folder) => `${folder}/README.md`),
+  ...['runtime/delta', 'tools/deploy', 'device-profiles/boards'].map((folder) => `${folder}/README.md`),
 ];
 
 const read = (path: string): Promise<string> => readFile(join(repository, path), 'utf8');
@@ -37,11 +38,12 @@ const commands = (markdown: string): string[] =>
 
 const helps = new Map<string, Promise<string>>();
 
-/** Help of a command, '' for the whole. */
+/** Help of a command, such as `plan` or `deploy push`; '' for the whole. */
 function help(t: ExecutionContext, command: string): Promise<string> {
   const known = helps.get(command);
   if (known) return known;
-  const asked = edgeshift([...(command === '' ? [] : [command]), '--help']).then(({ code, stdout, stderr }) => {
+  const words = command === '' ? [] : command.split(' ');
+  const asked = edgeshift([...words, '--help']).then(({ code, stdout, stderr }) => {
     t.is(code, 0, `${command} --help\n${stderr}`);
     return stdout;
   });
@@ -49,12 +51,20 @@ function help(t: ExecutionContext, command: string): Promise<string> {
   return asked;
 }
 
+/** Names of the commands that a help lists. */
+const commandsIn = (text: string): string[] =>
+  [...(text.split(/^Commands:$/m)[1] ?? '').matchAll(/^ {2}(\w+)\b/gm)]
+    .map(([, name = '']) => name)
+    .filter((name) => name !== 'help');
+
 /** Checks a command line of edgeshift: the command and its options exist, and those of a command after `--`. */
 async function checkUse(t: ExecutionContext, line: string, words: readonly string[]): Promise<void> {
   const end = words.indexOf('--');
   if (end >= 0) await checkUse(t, line, words.slice(end + 1));
-  const [command = '', ...rest] = end < 0 ? words : words.slice(0, end);
-  t.regex(await help(t, ''), new RegExp(`^  ${command} `, 'm'), `${line}: no such command`);
+  const [first = '', ...rest] = end < 0 ? words : words.slice(0, end);
+  t.true(commandsIn(await help(t, '')).includes(first), `${line}: no such command`);
+  const below = commandsIn(await help(t, first));
+  const command = below.length === 0 || !below.includes(rest[0] ?? '') ? first : `${first} ${rest[0]}`;
   const text = await help(t, command);
   for (const word of rest.filter((candidate) => candidate.startsWith('--'))) {
     const [option = ''] = word.split('=');
@@ -62,17 +72,30 @@ async function checkUse(t: ExecutionContext, line: string, words: readonly strin
   }
 }
 
-test('every command in the README exists, with every option it is given', async (t) => {
+/** Checks every command line of edgeshift in a document; the commands that it shows. */
+async function checkCommands(t: ExecutionContext, document: string): Promise<Set<string>> {
   const prefix = /^(npm run --silent edgeshift -- |npx edgeshift )/;
-  const lines = commands(await read('README.md')).filter((line) => prefix.test(line));
   const shown = new Set<string>();
-  for (const line of lines) {
-    const words = line.replace(prefix, '').trim().split(/\s+/);
+  for (const line of commands(await read(document)).filter((each) => prefix.test(each))) {
+    // What is quoted is handed on.
+    const words = line
+      .replace(prefix, '')
+      .replace(/'[^']*'/g, "''")
+      .trim()
+      .split(/\s+/);
     shown.add(words[0] ?? '');
     await checkUse(t, line, words);
   }
-  const all = [...(await help(t, '')).matchAll(/^ {2}(\w+) \[options\]/gm)].map(([, name = '']) => name);
-  t.deepEqual([...shown].sort(), all.sort(), 'the README shows each command');
+  return shown;
+}
+
+test('every command in the README exists, with every option it is given', async (t) => {
+  const shown = await checkCommands(t, 'README.md');
+  t.deepEqual([...shown].sort(), commandsIn(await help(t, '')).sort(), 'the README shows each command');
+});
+
+test('every command on the pages of the boards exists, too', async (t) => {
+  t.true((await checkCommands(t, 'device-profiles/boards/README.md')).has('deploy'));
 });
 
 test('options named in the text of the README exist', async (t) => {
@@ -88,6 +111,8 @@ test('options named in the text of the README exist', async (t) => {
     'inspect',
     'corrupt',
     'profile',
+    ...['build', 'push', 'status', 'logs', 'rollback', 'pull'].map((name) => `deploy ${name}`),
+    ...['inspect', 'diff', 'transfer', 'merge', 'sign', 'verify', 'keygen'].map((name) => `delta ${name}`),
   ];
   const texts = await Promise.all(names.map((name) => help(t, name)));
   const prose = (await read('README.md')).replace(/^```.*?^```$/gms, '');

@@ -1,6 +1,7 @@
 /** @file `npm run bench -- <name>`: the side-by-side figures. */
 import { Command } from 'commander';
-import { type SchemeName, schemeNames } from '../../runtime/scheme/names.ts';
+import { corruptionNames } from '../../runtime/adapt/corruptions/names.ts';
+import { normStatistics, type SchemeName, schemeNames } from '../../runtime/scheme/names.ts';
 import { type HeldKind, limitKinds } from '../profiler/limits/choose.ts';
 import { benchNetworkNames } from './networks.ts';
 import type { Kept } from './protocol.ts';
@@ -232,5 +233,26 @@ program
   .option('--governor <how>', 'auto, or off to see what happens without', oneOf(['auto', 'off'] as const), 'auto')
   .option('--json', 'print JSON', false)
   .action(async (options) => (await import('./neighbour/neighbour.ts')).neighbour(options));
+
+program
+  .command('transfer')
+  .description('what is left of a delta on another version of its base, and of two deltas in one')
+  .option('--seeds <list>', 'seeds', counts, [1, 2, 3])
+  .option('--corruptions <list>', 'what deltas are learnt under', someOf(corruptionNames), [
+    'gaussian_noise',
+    'contrast',
+  ])
+  .option('--severity <n>', '1 to 5', whole, 5)
+  .option('--schemes <list>', 'how deltas are learnt', someOf(schemeNames), ['mobiletl', 'shifts'])
+  .option('--norms <how>', 'stored, batch or moving', oneOf(normStatistics), 'stored')
+  .option('--blocks <k>', 'blocks that learn, 7 at most', whole, 4)
+  .option('--limit <n>', 'images a delta is learnt on, and test images', whole, 1000)
+  .option('--epochs <n>', 'passes over them', whole, 3)
+  .option('--further-limit <n>', 'images that the other base learns from', whole, 2000)
+  .option('--further-rate <rate>', 'its learning rate', Number, 0.0003)
+  .option('--labelled <n>', 'images of each corruption for the coefficients of a merge', whole, 40)
+  .option('--threads <n>', 'threads', whole, 2)
+  .option('--json', 'print JSON', false)
+  .action(async (options) => (await import('./transfer.ts')).transfer(options));
 
 await program.parseAsync();

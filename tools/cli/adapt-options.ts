@@ -6,6 +6,7 @@ import type { AdaptOptions } from '../../runtime/adapt/open.ts';
 import type { SourceOptions } from '../../runtime/adapt/streams/open-source.ts';
 import { UsageError } from '../../runtime/errors.ts';
 import { parseBytes } from '../../runtime/plan/bytes-text.ts';
+import { productsNames } from '../../runtime/plan/plan.ts';
 import { fits } from '../../runtime/train/data/decode.ts';
 import { choiceFlag, countFlag, type Flags, given, listFlag, numberFlag, textFlag } from './flags.ts';
 
@@ -30,6 +31,7 @@ export function adaptOptions(model: string, flags: Flags): AdaptOptions {
       numbers: numbersOf('--method-options', textFlag(flags, 'methodOptions')),
       guards: guardsFlag(flags),
       threads: countFlag(flags, 'threads', 1),
+      products: choiceFlag(flags, 'products', productsNames),
       device: textFlag(flags, 'device'),
       budgetBytes: budget === undefined ? undefined : parseBytes('--budget', budget),
       imageSize: countFlag(flags, 'imageSize', 1),

@@ -26,6 +26,12 @@ const governorOption = [
   'auto',
 ] as const;
 
+const productsOption = [
+  '--products <how>',
+  'what multiplies matrices: auto (onnxruntime where it loads), onnxruntime or simd',
+  'auto',
+] as const;
+
 export function addPlanOptions(command: Command): Command {
   return command
     .option('--scheme <name>', 'what learns: head, shifts, bias, norms, mobiletl, blocks or full')
@@ -36,6 +42,7 @@ export function addPlanOptions(command: Command): Command {
     .option('--micro-batch <n>', 'images a pass, or auto: as many as fit')
     .option('--optimizer <name>', 'sgd, adam or adamw')
     .option('--threads <n>', 'threads')
+    .option(...productsOption)
     .option('--label-smoothing <s>', 'probability spread over all classes')
     .option('--train <globs>', "tensors that learn in place of the scheme's choice, such as 'features.1[5-7].*'")
     .option('--freeze <globs>', 'tensors that do not learn')
@@ -110,6 +117,7 @@ export function addWarmupOptions(command: Command): Command {
     .option('--device <name>', 'device profile: a name, a path, or this-machine')
     .option('--budget <size>', "memory cap of the whole process, such as 256MiB (default: the device's)")
     .option('--threads <n>', 'threads')
+    .option(...productsOption)
     .option('--seed <n>', 'seed of everything random')
     .option('--checkpoint-steps <n>', 'steps between checkpoints')
     .option('--cache <how>', 'how features of the frozen part are kept on disk: exact, 8bit or off (default: exact)')
@@ -159,6 +167,7 @@ export function addAdaptOptions(command: Command): Command {
     .option('--device <name>', 'device profile: a name, a path, or this-machine')
     .option('--budget <size>', "memory cap of the whole process, such as 256MiB (default: the device's)")
     .option('--threads <n>', 'threads')
+    .option(...productsOption)
     .option('--policy <what>', 'when frames come too fast: drop-oldest, skip-adaptation or block')
     .option('--queue <n>', 'frames that wait at most (default: 64, or two batches)')
     .option('--deadline <ms>', 'how long a frame may wait for others of its batch')
@@ -188,6 +197,7 @@ export function addStreamOptions(command: Command): Command {
     .option('--budget <size>', 'with --stream: memory cap of each method')
     .option('--seed <n>', 'with --stream: seed of everything random', '1')
     .option('--out <file>', 'with --stream: JSON file of the results')
+    .option(...productsOption)
     .option('--plot <file>', 'with --stream: SVG of the error over time, one for each protocol');
 }
 

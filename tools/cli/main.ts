@@ -5,20 +5,30 @@
  * The first line keeps memory small: one malloc heap that gives freed pages back at once, and a small young generation.
  */
 import { Command } from 'commander';
-import { addCollectOptions } from './collect-flags.ts';
 import { addCompare } from './commands/profile-compare.ts';
+import { addDelta, addDeltaKey, checkKeysFirst } from './delta-flags.ts';
+import { addDeploy } from './deploy-flags.ts';
+import { addDeployHosts } from './deploy-host-flags.ts';
 import {
-  addAdaptOptions,
   addDashboardOptions,
   addDataOptions,
   addModelOptions,
   addPlanOptions,
   addStreamOptions,
-  addTrainOptions,
   addWarmupOptions,
   type Flags,
 } from './flags.ts';
 import { reportError } from './report-error.ts';
+import { addAdapt, addTrain } from './run-commands.ts';
+
+/** With what multiplies matrices here in the place of `auto`. */
+async function withProducts(flags: Flags): Promise<Flags> {
+  if (flags.products !== 'auto') return flags;
+  const { chooseProducts } = await import('./products-choice.ts');
+  const { products, reason } = await chooseProducts();
+  if (reason !== null) console.error(`edgeshift: without onnxruntime (${reason}); SIMD kernels multiply matrices`);
+  return { ...flags, products };
+}
 
 /** Runs one command and turns what it throws into a message and an exit code: 1 failed, 2 usage, 3 does not fit. */
 function action(load: () => Promise<{ run(positional: readonly string[], flags: Flags): Promise<number> }>) {
@@ -27,7 +37,7 @@ function action(load: () => Promise<{ run(positional: readonly string[], flags: 
     const flags = args.at(-2) as Flags;
     try {
       const { run } = await load();
-      process.exitCode = await run(command.args, flags);
+      process.exitCode = await run(command.args, await withProducts(flags));
     } catch (error) {
       process.exitCode = reportError(error, flags.json === true);
     }
@@ -56,15 +66,7 @@ addPlanOptions(
   .option('--json', 'print JSON')
   .action(action(() => import('./commands/plan.ts')));
 
-addCollectOptions(
-  addTrainOptions(
-    addPlanOptions(
-      addDataOptions(addModelOptions(program.command('train [model]').description('train and export a model'))),
-    ),
-  ),
-)
-  .option('--json', 'print one JSON line at the end')
-  .action(action(() => import('./commands/train.ts')));
+addTrain(program).action(action(() => import('./commands/train.ts')));
 
 addWarmupOptions(
   addDataOptions(
@@ -76,16 +78,14 @@ addWarmupOptions(
   .option('--json', 'print one JSON line at the end')
   .action(action(() => import('./commands/warmup.ts')));
 
-addAdaptOptions(
-  addModelOptions(program.command('adapt <model>').description('predict a stream of frames and adapt the model to it')),
-)
-  .option('--json', 'print the plan, or the final counts, as JSON')
-  .action(action(() => import('./commands/adapt.ts')));
+addAdapt(program).action(action(() => import('./commands/adapt.ts')));
 
-addStreamOptions(
-  addDataOptions(
-    addModelOptions(
-      program.command('evaluate <model>').description('measure accuracy on a folder of images, or while it adapts'),
+addDeltaKey(
+  addStreamOptions(
+    addDataOptions(
+      addModelOptions(
+        program.command('evaluate <model>').description('measure accuracy on a folder of images, or while it adapts'),
+      ),
     ),
   ),
 )
@@ -98,9 +98,7 @@ addStreamOptions(
   .option('--json', 'print JSON')
   .action(action(() => import('./commands/evaluate.ts')));
 
-program
-  .command('export <model>')
-  .description('write a delta back into the ONNX file it was learnt on')
+addDeltaKey(program.command('export <model>').description('write a delta back into the ONNX file it was learnt on'))
   .requiredOption('--delta <file>', 'what was learnt')
   .requiredOption('--out <file>', 'ONNX file to write')
   .option('--json', 'print JSON')
@@ -151,5 +149,9 @@ addDataOptions(
   .option('--force', 'write into a folder that is not empty; sets of the same name are replaced')
   .option('--json', 'print JSON')
   .action(action(() => import('./commands/corrupt.ts')));
+
+addDelta(program);
+addDeployHosts(addDeploy(program));
+checkKeysFirst(program);
 
 await program.parseAsync();

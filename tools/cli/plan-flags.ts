@@ -2,7 +2,7 @@
 import { preprocessingNamed } from '../../models/onnx/preprocessing.ts';
 import { UsageError } from '../../runtime/errors.ts';
 import { parseBytes } from '../../runtime/plan/bytes-text.ts';
-import { optimizerNames } from '../../runtime/plan/plan.ts';
+import { optimizerNames, productsNames } from '../../runtime/plan/plan.ts';
 import { saveNames } from '../../runtime/plan/savings.ts';
 import { normStatistics, schemeNames } from '../../runtime/scheme/names.ts';
 import { fits } from '../../runtime/train/data/decode.ts';
@@ -30,6 +30,7 @@ export function planOptions(flags: Flags): Partial<TrainOptions> {
     microBatch: numberOrAuto(flags, 'microBatch'),
     optimizer: choiceFlag(flags, 'optimizer', optimizerNames),
     threads: numberFlag(flags, 'threads'),
+    products: choiceFlag(flags, 'products', productsNames),
     labelSmoothing: numberFlag(flags, 'labelSmoothing'),
     seed: numberFlag(flags, 'seed'),
     imageSize: numberFlag(flags, 'imageSize'),

@@ -23,5 +23,6 @@ export { layerNormBackward, layerNormForward } from './layer-norm';
 export { channelsFirst, channelsLast, col2im, im2col, normalizeImages } from './layout';
 export { maxPoolBackward, maxPoolForward } from './max-pool';
 export { adam, sgd } from './optimizers';
+export { productNn, productNt, productTnAdd } from './products';
 export { decodeBytes, encodeBytes } from './quantize';
 export { decodeSteps, encodeSteps, smoothBackward, smoothForward } from './smooth';

@@ -1,11 +1,12 @@
 /**
  * @file The engine for processors: the frozen prefix as one onnxruntime session, matrix products through onnxruntime on
- * arena views, everything else in SIMD kernels, all on one arena of the planned size.
+ * arena views, everything else in SIMD kernels, all on one arena of the planned size. A plan without onnxruntime has no prefix, its
+ * products are SIMD kernels too, and the native library is never loaded.
  */
 
 import type { OpName } from '../../../kernels/index.ts';
 import type { ForwardMode } from '../../../kernels/kernel.ts';
-import { loadSimd } from '../../../kernels/simd/simd.ts';
+import { loadSimd, type SimdKernels } from '../../../kernels/simd/simd.ts';
 import { SLICE_IMAGES, sliceRuns } from '../../autodiff/slices.ts';
 import { ExecutionError } from '../../errors.ts';
 import { freeNow } from '../../garbage.ts';
@@ -16,13 +17,14 @@ import type { Engine, EngineInput, EngineModel, EngineStatistics, ForwardPass, S
 import { countCorrect, notFinite } from '../outcome.ts';
 import { evenParts, parts } from '../parts.ts';
 import { Arena } from './arena.ts';
-import { MatrixProducts } from './matrix-products.ts';
 import { bind, type Machine } from './operands.ts';
 import { cpuOps } from './ops.ts';
 import { optimize } from './optimize.ts';
 import { Prefix } from './prefix.ts';
+import type { Products } from './products.ts';
+import { SimdProducts } from './simd-products.ts';
 import { canShareMemory, SimdThreads } from './simd-threads.ts';
-import { WholeSession } from './whole-session.ts';
+import type { WholeSession } from './whole-session.ts';
 
 export class CpuEngine implements Engine {
   readonly plan: Plan;
@@ -69,7 +71,7 @@ export class CpuEngine implements Engine {
    * @param consume whether the arrays of `model.parameters` are freed on the way, so that sessions open in their place
    */
   static async create(plan: Plan, model: EngineModel, { consume = false } = {}): Promise<CpuEngine> {
-    const helpers = canShareMemory ? plan.threads - 1 : 0;
+    const helpers = canShareMemory(plan.products) ? plan.threads - 1 : 0;
     const arena = new Arena(plan, helpers > 0);
     const local = await loadSimd(arena.memory);
     const threads = helpers > 0 ? await SimdThreads.start(local, arena.memory, helpers) : null;
@@ -80,9 +82,9 @@ export class CpuEngine implements Engine {
       arena.view(name, 1).set(values);
     }
     if (consume) for (const values of model.parameters.values()) freeNow(values);
-    const products = await MatrixProducts.create(arena.memory, model.products, plan.threads);
-    const machine = { arena, simd: threads?.kernels ?? local, products };
-    const whole = model.whole ? new WholeSession(plan, model.whole, model, machine) : null;
+    const simd = threads?.kernels ?? local;
+    const machine = { arena, simd, products: await openProducts(plan, model, arena, simd) };
+    const whole = await wholeSession(plan, model, machine);
     return new CpuEngine(plan, machine, { prefix: await Prefix.open(plan, model, machine), whole }, threads);
   }
 
@@ -274,6 +276,18 @@ export class CpuEngine implements Engine {
       );
     }
   }
+}
+
+async function openProducts(plan: Plan, model: EngineModel, arena: Arena, simd: SimdKernels): Promise<Products> {
+  if (plan.products === 'simd') return new SimdProducts(simd);
+  const { MatrixProducts } = await import('./matrix-products.ts');
+  return MatrixProducts.create(arena.memory, model.products, plan.threads);
+}
+
+async function wholeSession(plan: Plan, model: EngineModel, machine: Machine): Promise<WholeSession | null> {
+  if (!model.whole) return null;
+  const { WholeSession } = await import('./whole-session.ts');
+  return new WholeSession(plan, model.whole, model, machine);
 }
 
 function timed(work: () => void): number {

@@ -7,6 +7,7 @@ import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { NOTHING, type ProductModels } from '../../../models/onnx/products.ts';
 import { ExecutionError } from '../../errors.ts';
 import { freeNow } from '../../garbage.ts';
+import type { Products } from './products.ts';
 import { sessionOptions } from './session-options.ts';
 
 /**
@@ -17,7 +18,7 @@ import { sessionOptions } from './session-options.ts';
 const OUTPUT_BYTES = 1 << 20;
 const LEAST_ROWS = 256;
 
-export class MatrixProducts {
+export class MatrixProducts implements Products {
   readonly #nn: InferenceSession;
   readonly #nt: InferenceSession;
   readonly #tnAdd: InferenceSession;

@@ -3,13 +3,13 @@ import type { ForwardMode } from '../../../kernels/kernel.ts';
 import type { SimdKernels } from '../../../kernels/simd/simd.ts';
 import { gradientBuffer, type PlannedStep } from '../../plan/plan.ts';
 import type { Arena } from './arena.ts';
-import type { MatrixProducts } from './matrix-products.ts';
+import type { Products } from './products.ts';
 
 /** What an op runs on. */
 export interface Machine {
   readonly arena: Arena;
   readonly simd: SimdKernels;
-  readonly products: MatrixProducts;
+  readonly products: Products;
 }
 
 /** Byte offsets of a step's operands for `batch` images; 0 stands for "absent", as in the SIMD kernels. */

@@ -1,40 +1,29 @@
-/** @file The frozen prefix: pixels in, features at the cut out, one image at a time through one onnxruntime session. */
-import '../no-telemetry.ts';
-import { InferenceSession, Tensor } from 'onnxruntime-node';
-import { ExecutionError } from '../../errors.ts';
-import { freeNow } from '../../garbage.ts';
+/** @file The frozen prefix: pixels in, features at the cut out, one image at a time. */
 import { PIXELS, PREFIX_IMAGES } from '../../plan/lifetimes.ts';
 import type { Plan } from '../../plan/plan.ts';
 import type { EngineModel, Preprocessing } from '../engine.ts';
 import type { Machine } from './operands.ts';
-import { sessionOptions } from './session-options.ts';
+import type { PrefixSession } from './prefix-session.ts';
 
 export class Prefix {
   readonly #plan: Plan;
   readonly #machine: Machine;
   readonly #preprocessing: Preprocessing;
-  /** Null where everything trains and pixels go straight to the cut. */
-  readonly #session: InferenceSession | null;
+  /** Null where nothing lies below the cut and pixels go straight to it. */
+  readonly #session: PrefixSession | null;
 
-  private constructor(plan: Plan, machine: Machine, preprocessing: Preprocessing, session: InferenceSession | null) {
+  private constructor(plan: Plan, machine: Machine, preprocessing: Preprocessing, session: PrefixSession | null) {
     this.#plan = plan;
     this.#machine = machine;
     this.#preprocessing = preprocessing;
     this.#session = session;
   }
 
+  /** Loads onnxruntime only if there is something for it to run. */
   static async open(plan: Plan, model: EngineModel, machine: Machine): Promise<Prefix> {
     if (!model.prefix) return new Prefix(plan, machine, model.preprocessing, null);
-    try {
-      const session = await InferenceSession.create(model.prefix, sessionOptions(plan.threads, model.prefixFolder));
-      return new Prefix(plan, machine, model.preprocessing, session);
-    } catch (cause) {
-      throw new ExecutionError(
-        `onnxruntime cannot run the frozen part of "${plan.model.name}": ${cause instanceof Error ? cause.message : cause}`,
-        { model: plan.model.name },
-        { cause },
-      );
-    }
+    const { PrefixSession } = await import('./prefix-session.ts');
+    return new Prefix(plan, machine, model.preprocessing, await PrefixSession.open(plan, model.prefix, model));
   }
 
   /** Writes the features of `count` images (u8 RGB, channels-last) into the cut's buffer. */
@@ -53,16 +42,7 @@ export class Prefix {
       }
       const input = arena.use(PREFIX_IMAGES, 1);
       normalizeImage(this.#machine, this.#preprocessing, pixels, input, true);
-      const [inputName = ''] = this.#session.inputNames;
-      const [outputName = ''] = this.#session.outputNames;
-      const features = arena.floats(output, bytesPerImage / 4);
-      const shape = this.#plan.steps[0]?.shapes.output ?? [];
-      const results = await this.#session.run(
-        { [inputName]: new Tensor('float32', arena.floats(input, pixels.length), [1, 3, size, size]) },
-        { [outputName]: new Tensor('float32', features, [1, ...shape]) },
-      );
-      // A copy of what the arena holds, which nobody reads.
-      freeNow(results[outputName]?.data as Float32Array<ArrayBuffer>);
+      await this.#session.run(arena.floats(input, pixels.length), arena.floats(output, bytesPerImage / 4));
     }
   }
 

@@ -4,11 +4,11 @@ import type { SimdKernels } from '../../../kernels/simd/simd.ts';
 /** What a kernel waits for: one core may take all the memory bandwidth there is, but never all the arithmetic. */
 type Bound = 'arithmetic' | 'memory';
 
-/** Cut by channels: the kernel's last two arguments are the range. `extents` are the arguments whose product is its work. */
+/** Cut by channels, or rows of a product: the kernel's last two arguments are the range. `extents`: whose product is its work. */
 interface ByChannels {
   readonly by: 'channels';
   readonly bound: Bound;
-  /** Index of the argument with the number of channels. */
+  /** Index of the argument with the number of channels, or rows. */
   readonly size: number;
   readonly extents: readonly number[];
 }
@@ -36,6 +36,9 @@ export type Share = ByChannels | ByRows | ByElements;
 /** A window kernel's geometry begins at its fourth argument: batch, height, width, channels, ... */
 const window = { by: 'channels', bound: 'arithmetic', size: 6, extents: [3, 4, 5, 6] } as const;
 
+/** Its arguments are three pointers, m, k and n. */
+const product = { by: 'channels', bound: 'arithmetic', size: 3, extents: [3, 4, 5] } as const;
+
 export const shares = {
   affineForward: { by: 'rows', bound: 'memory', size: 2, channels: 3, maps: [0, 1], mask: 8 },
   clipForward: { by: 'rows', bound: 'memory', size: 2, channels: 3, maps: [0, 1], mask: 6 },
@@ -44,6 +47,9 @@ export const shares = {
   depthwiseForward: window,
   depthwiseInputGradient: window,
   depthwiseWeightGradient: window,
+  productNn: product,
+  productNt: product,
+  productTnAdd: product,
   add: { by: 'elements', bound: 'memory', size: 3, pointers: [0, 1, 2] },
   multiply: { by: 'elements', bound: 'memory', size: 3, pointers: [0, 1, 2] },
   sgd: { by: 'elements', bound: 'memory', size: 3, pointers: [0, 1, 2] },

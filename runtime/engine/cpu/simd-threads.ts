@@ -8,6 +8,7 @@
 import { Worker } from 'node:worker_threads';
 import type { SimdKernels } from '../../../kernels/simd/simd.ts';
 import { ExecutionError } from '../../errors.ts';
+import type { ProductsName } from '../../plan/plan.ts';
 import { cut, type KernelName, type Share, shares, work } from './simd-shares.ts';
 
 /** What a helping thread starts with. */
@@ -48,8 +49,10 @@ const LEAST_WORK = 1 << 20;
 /** Looks at the shared integers before going to sleep, or giving the core to somebody: about 20 microseconds. */
 const SPINS = 2000;
 
-/** onnxruntime-node takes views of shared memory from Node 22 on: Node-API 20 refuses them. */
-export const canShareMemory = Number(process.versions.node.split('.')[0]) >= 22;
+/** Whether the arena may be shared. onnxruntime-node takes views of shared memory from Node 22 on: Node-API 20 refuses them. */
+export function canShareMemory(products: ProductsName): boolean {
+  return products === 'simd' || Number(process.versions.node.split('.')[0]) >= 22;
+}
 
 /** Kernels that are cut, in a fixed order that all threads know. */
 export const kernelNames = Object.keys(shares) as KernelName[];

@@ -1,10 +1,9 @@
 /** @file `edgeshift adapt`: predictions on stdout, progress and counts on stderr. */
 import { AdaptRun } from '../../../runtime/adapt/adapt-run.ts';
-import { BackgroundAdapter, planBackground } from '../../../runtime/adapt/background.ts';
+import { BackgroundAdapter } from '../../../runtime/adapt/background.ts';
 import { writeAdaptedDelta, writeAdaptedModel } from '../../../runtime/adapt/export-adapted.ts';
-import { type AdaptOptions, type PlannedAdaptation, planAdaptation } from '../../../runtime/adapt/open.ts';
+import type { AdaptOptions } from '../../../runtime/adapt/open.ts';
 import { runSession, type SessionResult } from '../../../runtime/adapt/session.ts';
-import { type QueuePolicy, queuePolicies } from '../../../runtime/adapt/streams/frame-queue.ts';
 import { LateLabels } from '../../../runtime/adapt/streams/late-labels.ts';
 import { openSource, type SourceOptions } from '../../../runtime/adapt/streams/open-source.ts';
 import { PredictionLines } from '../../../runtime/adapt/streams/prediction-lines.ts';
@@ -18,35 +17,24 @@ import { openLive } from '../../dashboard/open-live.ts';
 import { ProfileEmitter } from '../../profiler/emit.ts';
 import { AdaptationEmitter } from '../../profiler/emit-adaptation.ts';
 import { followLabels, openKeys } from '../adapt-labels.ts';
-import { adaptOptions, sourceKind, sourceOptions } from '../adapt-options.ts';
+import { sourceKind, sourceOptions } from '../adapt-options.ts';
+import { adaptRequest, planAdapt, sideBySide, streamSettings } from '../adapt-plan.ts';
 import { AdaptProgress, resultText } from '../adapt-progress.ts';
-import { choiceFlag, countFlag, type Flags, governorModes, numberFlag, textFlag } from '../flags.ts';
+import { choiceFlag, type Flags, governorModes, textFlag } from '../flags.ts';
 import { governorLine } from '../governor-text.ts';
+import { asService, type ServiceStatus } from '../service-status.ts';
 
-/** Frames that wait, of sources that wait themselves if asked to and of those that do not. */
-const policies: Readonly<Record<SourceOptions['kind'], QueuePolicy>> = {
-  folder: 'block',
-  watch: 'block',
-  stream: 'block',
-  command: 'drop-oldest',
-  http: 'drop-oldest',
-};
+export function run([model = '']: readonly string[], flags: Flags): Promise<number> {
+  if (flags.plan === true) return showPlan(adaptRequest(model, flags).options, flags);
+  return asService((status) => adaptStream(model, flags, status));
+}
 
-/** The image decoder in this process; measured with small images on x64. */
-const DECODER_BYTES = 24 * 2 ** 20;
-
-/** How long a frame of a live source waits for others, where predictions and adaptation take turns. */
-const TURN_MILLIS = 100;
-
-export async function run([model = '']: readonly string[], flags: Flags): Promise<number> {
-  const kind = flags.plan === true ? 'folder' : sourceKind(flags);
-  const batch = countFlag(flags, 'batch', 1) ?? 16;
-  const capacity = countFlag(flags, 'queue', 1) ?? Math.max(64, 2 * batch);
-  const keep = countFlag(flags, 'keepLabels', 0) ?? 0;
-  const options = { ...adaptOptions(model, flags), besideBytes: DECODER_BYTES, besideFrames: capacity + keep + batch };
-  if (flags.plan === true) return showPlan(options, flags);
+async function adaptStream(model: string, flags: Flags, status: ServiceStatus | null): Promise<number> {
+  const kind = sourceKind(flags);
+  const { options, capacity, keep } = adaptRequest(model, flags);
   const progress = await AdaptProgress.open();
   using stop = new Signals(progress);
+  stop.signal.addEventListener('abort', () => status?.stopping());
   const emitter = ProfileEmitter.open();
   await using live = await openLive('adapt', flags, emitter, (text) => progress.line(text));
   await using opened = await openAdapter(options, flags, kind);
@@ -77,16 +65,13 @@ export async function run([model = '']: readonly string[], flags: Flags): Promis
   const following = new AbortController();
   const followed = followLabels(textFlag(flags, 'labels'), labels, following.signal);
   const lines = new PredictionLines(process.stdout);
+  status?.ready();
   try {
     const result = await runSession({
       ...{ source, adapter, background, lines, labels, capacity, run },
       ...(governor && { governor }),
       classNames: facts.classNames,
-      probabilities: flags.probabilities === true,
-      policy: choiceFlag(flags, 'policy', queuePolicies) ?? policies[kind],
-      deadlineMillis: numberFlag(flags, 'deadline') ?? defaultDeadline(kind, background !== null),
-      snapshotFrames: countFlag(flags, 'snapshotFrames', 1) ?? 5000,
-      snapshotSeconds: numberFlag(flags, 'snapshotSeconds') ?? 300,
+      ...streamSettings(flags, kind, background !== null),
       signal: stop.signal,
       onPredicted: (frame, prediction, logits) => {
         keys?.show(frame.index);
@@ -95,6 +80,7 @@ export async function run([model = '']: readonly string[], flags: Flags): Promis
       // Gives out the labels that could be taken back until now.
       onDrained: async () => keys?.[Symbol.asyncDispose](),
       onEvent: (event) => {
+        if (event.kind === 'batch') status?.progress({ frames: event.counts.predicted, updates: event.counts.updated });
         progress.show(event);
         profile?.event(event);
         feed?.event(event);
@@ -114,11 +100,6 @@ export async function run([model = '']: readonly string[], flags: Flags): Promis
   }
 }
 
-function defaultDeadline(kind: SourceOptions['kind'], background: boolean): number {
-  if (kind === 'folder') return Number.POSITIVE_INFINITY;
-  return background ? 0 : TURN_MILLIS;
-}
-
 type SessionAdapter = WorkerAdapter | BackgroundAdapter;
 
 interface OpenedAdapter extends AsyncDisposable {
@@ -128,25 +109,18 @@ interface OpenedAdapter extends AsyncDisposable {
   readonly note: string | null;
 }
 
-/** Live sources are predicted beside the adaptation, unless the method cannot or the flags say otherwise. */
-async function openAdapter(
-  options: AdaptOptions,
-  { background: wish }: Flags,
-  kind: SourceOptions['kind'],
-): Promise<OpenedAdapter> {
-  const asked = typeof wish === 'boolean';
-  let note: string | null = null;
-  if (asked ? wish : kind !== 'folder' && options.method !== 'none') {
-    try {
+function openAdapter(options: AdaptOptions, flags: Flags, kind: SourceOptions['kind']): Promise<OpenedAdapter> {
+  return sideBySide<OpenedAdapter>(flags, kind, options.method, {
+    beside: async () => {
       const background = await BackgroundAdapter.open(options);
-      return { adapter: background, background, note, [Symbol.asyncDispose]: () => background[Symbol.asyncDispose]() };
-    } catch (error) {
-      if (asked || !(error instanceof UsageError)) throw error;
-      note = `predicting and adapting in turn: ${error.message.split('\n')[0]}`;
-    }
-  }
-  const adapter = await WorkerAdapter.open(options);
-  return { adapter, background: null, note, [Symbol.asyncDispose]: () => adapter[Symbol.asyncDispose]() };
+      const dispose = () => background[Symbol.asyncDispose]();
+      return { adapter: background, background, note: null, [Symbol.asyncDispose]: dispose };
+    },
+    inTurn: async (note) => {
+      const adapter = await WorkerAdapter.open(options);
+      return { adapter, background: null, note, [Symbol.asyncDispose]: () => adapter[Symbol.asyncDispose]() };
+    },
+  });
 }
 
 async function openRun(
@@ -239,8 +213,7 @@ function report(result: SessionResult, flags: Flags): void {
 }
 
 async function showPlan(options: AdaptOptions, flags: Flags): Promise<number> {
-  const sides: { readonly adapter: PlannedAdaptation; readonly predictor?: PlannedAdaptation } =
-    flags.background === true ? await planBackground(options) : { adapter: await planAdaptation(options) };
+  const sides = await planAdapt(options, flags, 'folder');
   const { method, plan } = sides.adapter;
   const beside = sides.predictor?.plan;
   if (flags.json === true) console.log(JSON.stringify({ method, plan, predictor: beside ?? null }));

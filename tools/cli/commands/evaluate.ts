@@ -1,6 +1,7 @@
 /** @file `edgeshift evaluate`: accuracy of a model file on a folder of images. */
 import { preprocessingNamed } from '../../../models/onnx/preprocessing.ts';
 import { UsageError } from '../../../runtime/errors.ts';
+import { productsNames } from '../../../runtime/plan/plan.ts';
 import { schemeNames } from '../../../runtime/scheme/names.ts';
 import { fits } from '../../../runtime/train/data/decode.ts';
 import { evaluate } from '../../../runtime/train/evaluate-model.ts';
@@ -21,6 +22,7 @@ export async function run([model = '']: readonly string[], flags: Flags): Promis
       blocks: numberFlag(flags, 'blocks'),
       batch: numberFlag(flags, 'batch') ?? 8,
       threads: numberFlag(flags, 'threads'),
+      products: choiceFlag(flags, 'products', productsNames),
       limit: numberFlag(flags, 'limit'),
       imageSize: numberFlag(flags, 'imageSize'),
       fit: choiceFlag(flags, 'fit', fits),

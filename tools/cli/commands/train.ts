@@ -12,6 +12,7 @@ import { collectFolder } from '../collect-flags.ts';
 import { choiceFlag, type Flags, governorModes, textFlag } from '../flags.ts';
 import { governorCountsText } from '../governor-text.ts';
 import { trainOptions } from '../plan-flags.ts';
+import { asService, type ServiceStatus } from '../service-status.ts';
 import { TrainProgress } from '../train-progress.ts';
 
 export async function run([model]: readonly string[], flags: Flags): Promise<number> {
@@ -25,11 +26,20 @@ export async function run([model]: readonly string[], flags: Flags): Promise<num
 }
 
 /** Runs a training with progress on stderr, a checkpoint at a signal, and its result on stdout. */
-export async function follow(flags: Flags, begin: (hooks: TrainHooks) => Promise<TrainResult>): Promise<number> {
+export function follow(flags: Flags, begin: (hooks: TrainHooks) => Promise<TrainResult>): Promise<number> {
+  return asService((status) => followAs(status, flags, begin));
+}
+
+async function followAs(
+  status: ServiceStatus | null,
+  flags: Flags,
+  begin: (hooks: TrainHooks) => Promise<TrainResult>,
+): Promise<number> {
   const progress = await TrainProgress.open();
   const stop = new AbortController();
   const interrupt = (signal: NodeJS.Signals): void => {
     progress.line(`${signal}: finishing this step and writing a checkpoint`);
+    status?.stopping();
     stop.abort();
   };
   process.once('SIGINT', interrupt);
@@ -41,6 +51,8 @@ export async function follow(flags: Flags, begin: (hooks: TrainHooks) => Promise
   const feed = await live?.training();
   const hooks: TrainHooks = {
     onEvent: (event) => {
+      if (event.kind === 'plan') status?.ready();
+      if (event.kind === 'step') status?.progress({ frames: event.step, updates: event.step });
       progress.show(event);
       profile?.event(event);
       feed?.event(event);
