@@ -1,47 +1,23 @@
 /** The default method on a real model and real images, where it must help and where it must not harm. */
-import { fileURLToPath } from 'node:url';
 import anyTest, { type TestFn } from 'ava';
-import { fashionMnistFiles, fashionMnistFolder } from '../../models/datasets/fashion-mnist.ts';
-import { corruptImages } from '../../runtime/adapt/corruptions/corrupt.ts';
 import { argmaxRows } from '../../runtime/adapt/entropy.ts';
 import type { GuardName } from '../../runtime/adapt/guards/names.ts';
 import { guardNames } from '../../runtime/adapt/guards/names.ts';
 import type { MethodName } from '../../runtime/adapt/methods/index.ts';
 import { openAdapter } from '../../runtime/adapt/open.ts';
-import { readIdx } from '../../runtime/train/data/idx.ts';
 import { loadRun, openMethod, saveRun } from '../support/adapt-methods.ts';
+import {
+  FRAME_BYTES as bytes,
+  cleanFrames,
+  type Frames,
+  fashionFolder,
+  fashionModel as model,
+  noisyFrames,
+} from '../support/fashion-frames.ts';
 
-const model = fileURLToPath(new URL('../../../models/fmnist-wrn16-2/model.onnx', import.meta.url));
-const folder = fashionMnistFolder();
 const test = anyTest as TestFn;
-const onImages = folder ? test : test.skip;
-const side = 32;
-const bytes = 3 * side * side;
+const onImages = fashionFolder ? test : test.skip;
 const frames = 640;
-
-interface Frames {
-  readonly images: Uint8Array;
-  readonly labels: Uint8Array;
-}
-
-/** The first test images, 28 px padded by 2 as the model wants them. */
-async function clean(): Promise<Frames> {
-  const pixels = await readIdx(`${folder}/${fashionMnistFiles.testImages}`, 3, frames);
-  const labels = await readIdx(`${folder}/${fashionMnistFiles.testLabels}`, 1, frames);
-  const images = new Uint8Array(frames * bytes);
-  for (let n = 0; n < frames; n++) {
-    for (let i = 0; i < 784; i++) {
-      const at = ((Math.floor(i / 28) + 2) * side + (i % 28) + 2) * 3;
-      images.fill(pixels.data[n * 784 + i] ?? 0, n * bytes + at, n * bytes + at + 3);
-    }
-  }
-  return { images, labels: labels.data.slice(0, frames) };
-}
-
-const noisy = async ({ images, labels }: Frames): Promise<Frames> => ({
-  images: await corruptImages(images, side, { corruption: 'speckle_noise', severity: 5, seed: 1 }),
-  labels,
-});
 
 const dimmed = ({ images, labels }: Frames): Frames => ({ images: images.map((value) => 110 + value / 2), labels });
 
@@ -93,7 +69,7 @@ const POINT = 0.01;
 onImages(
   'a changed world is followed: most of the lost accuracy comes back, batch by batch and frame by frame',
   async (t) => {
-    const stream = dimmed(await clean());
+    const stream = dimmed(await cleanFrames(frames));
     const none = await see(stream, { method: 'none' });
     t.true(none.error > 0.5, `none ${none.error}`);
     const adapted = await see(stream);
@@ -108,11 +84,11 @@ onImages(
 onImages(
   'no harm: clean, sorted by class, and sorted in a changed world, at most one point worse than nothing',
   async (t) => {
-    const plain = await clean();
+    const plain = await cleanFrames(frames);
     for (const [name, stream] of [
       ['clean', plain],
       ['clean, sorted', sorted(plain)],
-      ['speckle noise, sorted', sorted(await noisy(plain))],
+      ['speckle noise, sorted', sorted(await noisyFrames(plain))],
     ] as const) {
       const none = await see(stream, { method: 'none' });
       const adapted = await see(stream);
@@ -125,14 +101,14 @@ onImages(
 );
 
 onImages('without the guard against few classes, a sorted stream does harm', async (t) => {
-  const stream = sorted(await clean());
+  const stream = sorted(await cleanFrames(frames));
   const guarded = await see(stream);
   const open = await see(stream, { guards: guardNames.filter((name) => name !== 'skew') });
   t.true(open.error >= guarded.error + 10 * POINT, `guarded ${guarded.error}, open ${open.error}`);
 });
 
 onImages('a stopped run continues to the bit', async (t) => {
-  const { images } = dimmed(await clean());
+  const { images } = dimmed(await cleanFrames(frames));
   const open = () => openMethod({ model, method: 'edgeshift', batch: 64 });
   const batchOf = (n: number): Uint8Array => images.subarray(n * 64 * bytes, (n + 1) * 64 * bytes);
   await using whole = await open();
@@ -146,7 +122,7 @@ onImages('a stopped run continues to the bit', async (t) => {
 });
 
 onImages('labels that arrive late are learnt from', async (t) => {
-  const { images, labels } = await clean();
+  const { images, labels } = await cleanFrames(frames);
   await using adapter = await openAdapter({ model, batch: 64, threads: 2, budgetBytes: 2 ** 33 });
   const some = Array.from({ length: 32 }, (_, n) => ({
     image: images.subarray(n * bytes, (n + 1) * bytes),

@@ -11,7 +11,7 @@ import type { StatusRecord } from '../../tools/cli/service-status.ts';
 import { type BuiltBundle, buildBundle } from '../../tools/deploy/bundle/build.ts';
 import { filesBelow } from '../../tools/deploy/bundle/bundle-file.ts';
 import { type TargetName, targetNamed } from '../../tools/deploy/bundle/target.ts';
-import { checkSums, unpack } from '../support/deploy-runtime.ts';
+import { checkSums, offlineReason, unpack } from '../support/deploy-runtime.ts';
 import { noiseImage } from '../support/noise-images.ts';
 import { tinyModel } from '../support/train-runs.ts';
 
@@ -21,9 +21,6 @@ test.after.always(() => rm(root, { recursive: true, force: true }));
 
 /** Without Node, of a model of some kilobytes. */
 const MOST_BYTES = 45e6;
-/** What npm says when it is the network that fails. */
-const offline = /\b(ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|ERR_SOCKET_TIMEOUT)\b/;
-
 /** Why there is none, where the registry cannot be reached. */
 async function build(target: TargetName, device?: string): Promise<BuiltBundle | string> {
   const run = 'adapt --source http://127.0.0.1:0 --budget 1GiB --threads 1 --batch 4';
@@ -31,8 +28,8 @@ async function build(target: TargetName, device?: string): Promise<BuiltBundle |
   try {
     return await buildBundle(request, join(root, `${target}.tar.gz`));
   } catch (error) {
-    const [reason] = offline.exec(error instanceof EdgeshiftError ? error.message : '') ?? [];
-    if (reason === undefined) throw error;
+    const reason = error instanceof EdgeshiftError ? offlineReason(error.message) : null;
+    if (reason === null) throw error;
     return `skipped: the npm registry cannot be reached (${reason})`;
   }
 }

@@ -81,3 +81,8 @@ export async function unpack(archive: string, folder: string): Promise<string> {
 export async function checkSums(folder: string): Promise<void> {
   await execute('sha256sum', ['-c', '--quiet', '--strict', 'SHA256SUMS'], { cwd: folder });
 }
+
+/** What npm says when it is the network that fails; null if it is something else. */
+export const offlineReason = (message: string): string | null =>
+  /\b(ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|ERR_SOCKET_TIMEOUT)\b/.exec(message)?.[0] ??
+  null;

@@ -215,7 +215,10 @@ service_restart() {
       ;;
     *)
       [ "$(manager)" != user ] || write_unit "$HOME/.config/systemd/user/edgeshift.service" edgeshift-user.service
-      unit restart edgeshift.service || echo "board: systemctl could not restart edgeshift.service" >&2
+      # The old process must not say that it is ready any more; the new one says itself when it is.
+      unit stop edgeshift.service
+      rm -f "$root/state/status.json"
+      unit start --no-block edgeshift.service || echo "board: systemctl could not start edgeshift.service" >&2
       ;;
   esac
 }

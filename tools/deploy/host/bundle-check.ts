@@ -1,7 +1,7 @@
 /** @file Whether what was unpacked is what manifest and sums say; pure. */
 import { z } from 'zod';
 import { DataError } from '../../../runtime/errors.ts';
-import type { HashedFile } from '../bundle/bundle-file.ts';
+import { type HashedFile, isPlainPath } from '../bundle/bundle-file.ts';
 import { idOf, type Manifest } from '../bundle/manifest.ts';
 
 const bytes = z.int().nonnegative();
@@ -81,12 +81,6 @@ function repeated(files: readonly HashedFile[]): readonly string[] {
     return [];
   });
 }
-
-/** The names that a bundle is built with, which no shell, `sha256sum -c` or tar reads as anything but themselves. */
-const PLAIN_PATH = /^[A-Za-z0-9_@+=,.~-]+(\/[A-Za-z0-9_@+=,.~-]+)*$/;
-
-const isPlainPath = (path: string): boolean =>
-  PLAIN_PATH.test(path) && !path.split('/').some((part) => part === '.' || part === '..' || part.startsWith('-'));
 
 function pathProblems(path: string, there: ReadonlyMap<string, HashedFile>): readonly string[] {
   if (!isPlainPath(path)) return [`${JSON.stringify(path)}: no path of a bundle`];
