@@ -46,6 +46,12 @@ export class Footprint {
     return LONGER * Math.max(...this.#millis) + this.#closeMillis;
   }
 
+  /** The same if the next step is one like most. */
+  get usualMillis(): number {
+    const sorted = [...this.#millis].sort((a, b) => a - b);
+    return LONGER * (sorted[sorted.length >> 1] ?? 0) + this.#closeMillis;
+  }
+
   get openMillis(): number {
     return this.#openMillis;
   }
@@ -70,7 +76,6 @@ export class Footprint {
   closed(millis: number, ownBytes: number): void {
     this.#closeMillis = Math.max(LEAST_CLOSE_MILLIS, millis);
     this.#closedBytes = ownBytes;
-    // The next plan's steps are taken to be as long as this one's.
-    this.#millis = [Math.max(...this.#millis)];
+    // The next plan's steps are taken to be like this one's.
   }
 }

@@ -62,7 +62,7 @@ export class GovernedEngine implements RenewableEngine {
   static async open(options: GovernedOptions): Promise<GovernedEngine> {
     const governed = new GovernedEngine(options);
     const { governor, prepared } = options;
-    governor?.react(governed.#footprint.reactionMillis, governed.#footprint.openMillis);
+    governor?.react(governed.#footprint, governed.#footprint.openMillis);
     if (!governor || governed.#fits(governor.look(), prepared.plan)) await governed.#start({ ...nothing, prepared });
     else await governed.#reopen(governor, governor.verdict.reason);
     return governed;
@@ -110,7 +110,7 @@ export class GovernedEngine implements RenewableEngine {
     await this.keep?.();
     await this.#close();
     this.#footprint.closed(performance.now() - started, governor.ownBytes);
-    governor.react(this.#footprint.reactionMillis, this.#footprint.openMillis);
+    governor.react(this.#footprint, this.#footprint.openMillis);
     await this.#reopen(governor, reason);
   }
 
@@ -194,7 +194,7 @@ export class GovernedEngine implements RenewableEngine {
     const result = await work(this.#opened);
     if (!governor) return result;
     this.#footprint.worked(this.#plan, performance.now() - started, what, governor.ownBytes);
-    governor.react(this.#footprint.reactionMillis);
+    governor.react(this.#footprint);
     governor.expect(this.#footprint.isWarm ? 0 : this.#footprint.ownBytes(this.#plan));
     return result;
   }

@@ -66,7 +66,7 @@ export class Governor implements Disposable {
     this.#reader = reader;
     this.#onEvent = onEvent;
     this.#least = patienceMillis;
-    this.#load = { expectedBytes: 0, reactionMillis: 0, openingMillis: 0, patienceMillis };
+    this.#load = { expectedBytes: 0, reactionMillis: 0, usualMillis: 0, openingMillis: 0, patienceMillis };
     this.#verdict = this.look();
     this.#schedule();
   }
@@ -105,9 +105,14 @@ export class Governor implements Disposable {
     this.expect(0);
   }
 
-  /** How long it takes to give memory back, and to open an engine before that. */
-  react(millis: number, openingMillis = 0): void {
-    this.#load = { ...this.#load, reactionMillis: millis + LOOK_MILLIS, openingMillis };
+  /** How long it takes to give memory back, at most and usually, and to open an engine before that. */
+  react({ reactionMillis, usualMillis }: Pick<Load, 'reactionMillis' | 'usualMillis'>, openingMillis = 0): void {
+    this.#load = {
+      ...this.#load,
+      reactionMillis: reactionMillis + LOOK_MILLIS,
+      usualMillis: usualMillis + LOOK_MILLIS,
+      openingMillis,
+    };
   }
 
   /** Tells of what was done, and counts it. */

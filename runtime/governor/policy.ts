@@ -16,6 +16,8 @@ export interface Load {
   readonly expectedBytes: number;
   /** From a look until memory has gone back: the rest of a step, saving, closing. */
   readonly reactionMillis: number;
+  /** The same after a usual step instead of the longest: a neighbour that begins seldom begins in the longest one. */
+  readonly usualMillis: number;
   /** Before that, while an engine is opened: it takes little memory yet, but nothing is given back either. */
   readonly openingMillis: number;
   /** How long room must have been there before it is used. */
@@ -108,9 +110,9 @@ export function judge(before: Trend, reading: MemoryReading, load: Load): { tren
 }
 
 /** What others will have taken by the time that memory is back. */
-function comingBytes({ rate }: Trend, { group }: MemoryReading, { reactionMillis, openingMillis }: Load): number {
-  const seen = rate * (openingMillis + reactionMillis);
-  const sudden = group?.shared ? SUDDEN_RATE * reactionMillis : 0;
+function comingBytes({ rate }: Trend, { group }: MemoryReading, load: Load): number {
+  const seen = rate * (load.openingMillis + load.reactionMillis);
+  const sudden = group?.shared ? SUDDEN_RATE * load.usualMillis : 0;
   return Math.max(seen, sudden) / 1000;
 }
 

@@ -178,7 +178,13 @@ test('under its limits a service that holds all that was planned is left alone b
     const levelAt = (limitBytes: number) => {
       const group = { limitBytes, usedBytes: planBytes, shared: false };
       const reading = { atMillis: 0, group, availableBytes: null, pressure: null, ownBytes: planBytes };
-      const load = { expectedBytes: planBytes, reactionMillis: 0, openingMillis: 0, patienceMillis: 1000 };
+      const load = {
+        expectedBytes: planBytes,
+        reactionMillis: 0,
+        usualMillis: 0,
+        openingMillis: 0,
+        patienceMillis: 1000,
+      };
       return judge(noTrend, reading, load).verdict.level;
     };
     t.is(levelAt(highBytes), 'calm', `${planBytes} bytes under ${highBytes}`);

@@ -16,7 +16,7 @@ const LIMIT = 256 * MIB;
 /** A sixteenth of the limit. */
 const RESERVE = 16 * MIB;
 
-const load: Load = { expectedBytes: 0, reactionMillis: 500, openingMillis: 0, patienceMillis: 2000 };
+const load: Load = { expectedBytes: 0, reactionMillis: 500, usualMillis: 500, openingMillis: 0, patienceMillis: 2000 };
 
 const reading = (atMillis: number, leftBytes: number, ownBytes = 100 * MIB): MemoryReading => ({
   atMillis,
