@@ -79,17 +79,17 @@ export async function readAnyDelta(path: string): Promise<Delta> {
     });
   }
   try {
-    return {
-      base,
+    const parsed = {
       imageSize: Number(imageSize),
       classes: JSON.parse(classes),
       preprocessing: JSON.parse(preprocessing),
       drop: JSON.parse(drop),
       metaParts: metaParts === undefined ? null : JSON.parse(metaParts),
       notes: JSON.parse(notes ?? '{}'),
-      tensors,
-      signer,
     };
+    const wrong = Object.entries(checks).find(([name, isRight]) => !isRight(parsed[name as keyof typeof parsed]));
+    if (wrong) throw new Error(`its ${wrong[0]} are ${JSON.stringify(parsed[wrong[0] as keyof typeof parsed])}`);
+    return { base, ...parsed, tensors, signer };
   } catch (cause) {
     throw new DeltaError(
       `"${path}": its metadata are not what a delta has: ${(cause as Error).message}`,
@@ -98,6 +98,28 @@ export async function readAnyDelta(path: string): Promise<Delta> {
     );
   }
 }
+
+/** A side beyond what any model takes would be memory that a file asks for. */
+const MOST_PIXELS = 16384;
+
+const isList = (value: unknown, isItem: (item: unknown) => boolean): boolean =>
+  Array.isArray(value) && value.every(isItem);
+const isText = (value: unknown): boolean => typeof value === 'string';
+const isNumber = (value: unknown): boolean => typeof value === 'number' && Number.isFinite(value);
+const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0;
+
+/** A checksum proves that a file is whole, not that its writer meant well. */
+const checks = {
+  imageSize: (value: unknown) => isCount(value) && (value as number) >= 1 && (value as number) <= MOST_PIXELS,
+  classes: (value: unknown) => isList(value, isText),
+  preprocessing: (value: unknown) => {
+    const { scale, bias } = (value ?? {}) as Partial<Preprocessing>;
+    return [scale, bias].every((each) => isList(each, isNumber) && each?.length === 3);
+  },
+  drop: (value: unknown) => value === null || isList(value, isText),
+  metaParts: (value: unknown) => value === null || isList(value, isCount),
+  notes: (value: unknown) => typeof value === 'object' && value !== null && Object.values(value).every(isText),
+} as const;
 
 /** The tensors of a delta as `writeDelta` takes them. */
 export const sourcesOf = ({ tensors }: Pick<Delta, 'tensors'>): readonly TensorSource[] =>

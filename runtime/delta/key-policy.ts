@@ -13,7 +13,8 @@ export const SIGNING_KEY = 'EDGESHIFT_SIGN_KEY';
 /** Public keys that deltas must be signed with; null if none is set. @throws DeltaError if the file holds no such keys */
 export async function trustedKeys(): Promise<readonly string[] | null> {
   const path = process.env[TRUSTED_KEYS];
-  return path ? readPublicKeys(path) : null;
+  // An empty name is a key that is missing, not a policy that is off.
+  return path === undefined ? null : readPublicKeys(path);
 }
 
 /** What signs the deltas that are written; null if no key is set. @throws DeltaError if the file holds no such key */

@@ -117,7 +117,8 @@ export async function readTensors(path: string): Promise<TensorFile> {
   } = found as Record<string, string>;
   const head = Buffer.from(bytes.subarray(0, 8 + length));
   const data = bytes.subarray(8 + length);
-  if (typeof expected === 'string' && expected.length === NO_CHECKSUM.length) {
+  const isChecked = typeof expected === 'string' && expected.length === NO_CHECKSUM.length;
+  if (isChecked) {
     blankOut(head, CHECKSUM, expected);
     if (typeof signature === 'string') blankOut(head, SIGNATURE, signature);
     const actual = createHash('sha256').update(head).update(data).digest('hex');
@@ -139,7 +140,7 @@ export async function readTensors(path: string): Promise<TensorFile> {
     }
     tensors.set(name, { name, shape, data: floats(data.subarray(from, to)) });
   }
-  return { metadata, tensors, signer: expected !== undefined && signature !== undefined ? (signer ?? null) : null };
+  return { metadata, tensors, signer: isChecked && signature !== undefined ? (signer ?? null) : null };
 }
 
 /** Zeros in the place of a metadata entry's value; quotes within values are escaped, so nothing else looks like an entry. */

@@ -177,3 +177,20 @@ test.serial('keys that are set and cannot be read are found before there is work
   await withKeys({ trusted: lab }, () => t.throwsAsync(checkKeys(), { message: /found a private key/ }));
   await withKeys({ trusted: `${lab}.pub`, signing: lab }, () => t.notThrowsAsync(checkKeys()));
 });
+
+test.serial('a key that is named by nothing is a missing key, not no policy', async (t) => {
+  const path = await written('unsigned.safetensors');
+  await withKeys({ trusted: '' }, () => t.throwsAsync(() => readDelta(path), { instanceOf: DeltaError }));
+});
+
+test.serial('metadata that no delta has are refused, whole as the file may be', async (t) => {
+  const { metadata } = await readTensors(await written('facts.safetensors'));
+  const path = join(root, 'odd.safetensors');
+  for (const [name, value] of Object.entries({
+    ...{ image_size: '1e9', classes: '7', preprocessing: 'null', drop: '5', meta_parts: '["x"]', notes: '[1]' },
+  })) {
+    const { sha256: _, ...facts } = metadata;
+    await writeTensors(path, tensors, { ...facts, [name]: value });
+    await t.throwsAsync(() => readAnyDelta(path), { instanceOf: DeltaError, message: /not what a delta has/ }, name);
+  }
+});

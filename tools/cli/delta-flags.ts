@@ -60,22 +60,22 @@ export function addDelta(program: Command): Command {
 
 /** Adds `--delta-key` to a command that applies deltas: it stands for `EDGESHIFT_DELTA_KEY`, in this process and its threads. */
 export function addDeltaKey(command: Command): Command {
-  return command
-    .option('--delta-key <file>', 'refuse deltas that none of these public keys signed (default: EDGESHIFT_DELTA_KEY)')
-    .hook('preAction', (called) => {
-      const { deltaKey } = called.opts<Flags>();
-      if (typeof deltaKey === 'string') process.env.EDGESHIFT_DELTA_KEY = deltaKey;
-    });
+  return command.option(
+    '--delta-key <file>',
+    'refuse deltas that none of these public keys signed (default: EDGESHIFT_DELTA_KEY)',
+  );
 }
 
-/** Before any command: keys that are set can be read. */
+/** Before any command: keys that are set, by its options or around it, can be read. */
 export function checkKeysFirst(program: Command): Command {
   return program.hook('preAction', async (_, called) => {
-    if (!process.env.EDGESHIFT_DELTA_KEY && !process.env.EDGESHIFT_SIGN_KEY) return;
+    const { deltaKey, json } = called.opts<Flags>();
+    if (typeof deltaKey === 'string') process.env.EDGESHIFT_DELTA_KEY = deltaKey;
+    if (process.env.EDGESHIFT_DELTA_KEY === undefined && !process.env.EDGESHIFT_SIGN_KEY) return;
     try {
       await (await import('../../runtime/delta/key-policy.ts')).checkKeys();
     } catch (error) {
-      process.exit(reportError(error, called.opts<Flags>().json === true));
+      process.exit(reportError(error, json === true));
     }
   });
 }

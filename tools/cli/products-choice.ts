@@ -54,9 +54,9 @@ export async function chooseProducts(options: ChoiceOptions = {}): Promise<Produ
   const facts: Facts = { onnxruntime: version, node, arch: process.arch, kernel: release() };
   const known = await remembered(cache, facts);
   if (known) return known;
-  const reason = await failure(options.probe ?? script);
+  const { reason, isLasting } = await probed(options.probe ?? script);
   const choice: ProductsChoice = { products: reason === null ? 'onnxruntime' : 'simd', reason };
-  await remember(cache, facts, choice);
+  if (isLasting) await remember(cache, facts, choice);
   return choice;
 }
 
@@ -108,17 +108,27 @@ async function remember(cache: string, facts: Facts, choice: ProductsChoice): Pr
   }
 }
 
+interface Probed {
+  /** Why it does not work; null: it does. */
+  readonly reason: string | null;
+  /** Whether it would be the same another time. */
+  readonly isLasting: boolean;
+}
+
 /** What the probe died of; null if it did its work. */
-function failure(probe: string): Promise<string | null> {
+function probed(probe: string): Promise<Probed> {
   const options = { timeout: 1000 * PROBE_SECONDS, killSignal: 'SIGKILL' } as const;
   return new Promise((resolve) => {
     execFile(process.execPath, [probe], options, (error, _, stderr) => {
-      if (!error) return resolve(null);
-      if (error.killed) return resolve(`it did not load within ${PROBE_SECONDS} s`);
-      if (error.signal) return resolve(`it crashed with ${error.signal}`);
+      if (!error) return resolve({ reason: null, isLasting: true });
+      // A machine that was busy, or short of memory.
+      if (error.killed) return resolve({ reason: `it did not load within ${PROBE_SECONDS} s`, isLasting: false });
+      if (error.signal) {
+        return resolve({ reason: `it crashed with ${error.signal}`, isLasting: error.signal !== 'SIGKILL' });
+      }
       const lines = stderr.replace(/[^\x20-\x7e\n]+/g, ' ').split('\n');
       const said = lines.find((line) => line.includes('Error')) ?? lines[0] ?? '';
-      resolve(said.trim().slice(0, SAID) || error.message);
+      resolve({ reason: said.trim().slice(0, SAID) || error.message, isLasting: true });
     });
   });
 }

@@ -1,4 +1,4 @@
-/** @file `edgeshift deploy rollback`: boards go back to the release that served before, one after the other. */
+/** @file `edgeshift deploy rollback`: boards go back to the release that served before, a few at once. */
 import { UsageError } from '../../../runtime/errors.ts';
 import { Board } from '../../deploy/host/board.ts';
 import { replied } from '../../deploy/host/board-report.ts';

@@ -17,6 +17,8 @@ SILENT_MINUTES=2
 EXPORT_SECONDS=15
 # Seconds that a service may take to stop before it is killed.
 STOP_SECONDS=10
+# What is kept of the log when it has become twice as long.
+LOG_MEBIBYTES=8
 
 fail() {
   code=$1
@@ -155,10 +157,17 @@ status_pid() { sed -n 's/.*"pid" *: *\([0-9]*\).*/\1/p' "$root/state/status.json
 status_error() {
   sed -n 's/.*"error" *: *"\(.*\)".*/\1/p' "$root/state/status.json" 2> /dev/null | sed 's/\\"/"/g' | tail -n 1
 }
-# Id of the process that status.json speaks of, if it lives.
+# Id of the process that status.json speaks of, if it is the service's: after a loss of power the file is still there, and
+# its number may be anybody's.
 living_pid() {
   pid=$(status_pid)
-  [ -n "$pid" ] && [ -n "$(start_of "$pid")" ] && printf '%s' "$pid"
+  [ -n "$pid" ] || return 0
+  case $(manager) in
+    plain) alive_in "$root/state/service.pid" && main=$process || return 0 ;;
+    user) main=$(systemctl --user show -p MainPID --value edgeshift.service 2> /dev/null) ;;
+    *) main=$(systemctl show -p MainPID --value edgeshift.service 2> /dev/null) ;;
+  esac
+  [ "$main" != "$pid" ] || printf '%s' "$pid"
 }
 # The release whose process runs, as it says itself.
 serving_id() { [ -z "$(living_pid)" ] || status_word release; }
@@ -173,13 +182,29 @@ unit() {
   fi
 }
 
+# unit_text FILE: a bundle's unit for this root
+unit_text() { sed -e "s|@ROOT@|$root|g" -e "s|@USER@|$(stat -c %U "$root")|g" "$1"; }
+# Whether the unit that root installed is that of a release.
+unit_fits() {
+  [ "$(unit_text "$root/releases/$1/service/edgeshift.service")" = "$(cat /etc/systemd/system/edgeshift.service 2> /dev/null)" ]
+}
 # write_unit FILE TEMPLATE: the unit as the current release wants it
 write_unit() {
   mkdir -p "$(dirname "$1")"
-  sed -e "s|@ROOT@|$root|g" -e "s|@USER@|$(stat -c %U "$root")|g" "$root/current/service/$2" | write_whole "$1" ||
-    fail 73 "cannot write $1"
+  [ -f "$root/current/service/$2" ] || fail 65 "the current release has no service/$2"
+  unit_text "$root/current/service/$2" | write_whole "$1" || fail 73 "cannot write $1"
   unit daemon-reload
   unit enable --quiet edgeshift.service
+}
+
+# While a process lives its log keeps to a size: a line comes with every frame, and cards are small. It is appended to, so that
+# it may be cut while it is written.
+bound_log() {
+  while sleep 60 && [ -n "$(start_of "$1")" ]; do
+    [ -n "$(find "$root/state/service.log" -size "+$((2 * LOG_MEBIBYTES))M" 2> /dev/null)" ] || continue
+    tail -c "${LOG_MEBIBYTES}M" "$root/state/service.log" > "$root/state/service.1.log"
+    : > "$root/state/service.log"
+  done
 }
 
 start_supervisor() {
@@ -260,6 +285,7 @@ supervise() {
     sh "$root/releases/$id/service/run" < /dev/null &
     child=$!
     identity "$child" | write_whole "$root/state/service.pid"
+    bound_log "$child" < /dev/null > /dev/null 2>&1 &
     [ "$wanted" = run ] || kill -TERM "$child" 2> /dev/null
     # A signal to this shell ends a wait, not the service.
     while [ -n "$(start_of "$child")" ]; do wait "$child"; done
@@ -361,11 +387,16 @@ activate() {
     old=$(former_id)
   fi
   [ -f "$root/releases/$old/manifest.json" ] || old=-
+  [ "$(manager)" != system ] || unit_fits "$target" ||
+    echo "board: the unit of $target is another than the installed one (memory, devices): as root, board.sh install $root system" >&2
   # Known before the guard starts, who may come too late to look at a process that was killed.
   self=$(identity $$)
   # shellcheck disable=SC2086
   setsid sh "$0" guard "$root" $self < /dev/null > /dev/null 2>&1 &
-  printf '%s %s %s\n' "$target" "$old" "$self" | write_whole "$root/pending"
+  printf '%s %s %s\n' "$target" "$old" "$self" | write_whole "$root/pending" ||
+    fail 73 "cannot write $root/pending; nothing was switched"
+  # On the disk before what it undoes.
+  sync
   say step switch
   point "$target"
   say step restart
@@ -492,7 +523,7 @@ verb_hold() {
   say token "$token"
   while read -r _; do touch -c "$root/lock/holder"; done
   # Where an upload was cut off, what it takes in is still busy there.
-  [ -d "$root/incoming/$token/objects" ] || rm -rf "$root/incoming/$token"
+  [ -d "$root/incoming/$token/objects" ] || [ -d "$root/incoming/$token/release" ] || rm -rf "$root/incoming/$token"
 }
 
 # Keys on stdin; says those that are not here, or not whole.
@@ -542,6 +573,8 @@ verb_assemble() {
   done
   check_sums "$tree" || fail 65 "the release on the board is damaged: $problem; push again"
   sync
+  # Another push that took the lock over meanwhile clears this folder away.
+  held "$1"
   if [ -e "$root/releases/$2" ]; then
     check_sums "$root/releases/$2" && return 0
     [ "$(current_id)" != "$2" ] ||
@@ -635,7 +668,7 @@ verb_pull() {
   [ -d "$root/state" ] || fail 82 "there is nothing in $root"
   cd "$root" || fail 82 "there is nothing in $root"
   refresh_delta
-  find state -type f \( -name '*.safetensors' -o -name '*.json' -o -name '*.jsonl' -o -name '*.csv' -o -name '*.log' \) -size -131072 |
+  find state -type f \( -name '*.safetensors' -o -name '*.json' -o -name '*.jsonl' -o -name '*.csv' -o -name '*.log' \) |
     sort -r | awk '
       # Snapshots are numbered with leading zeros, so that the newest comes first.
       match($0, /\/frame-[0-9]+\.safetensors$/) { folder = substr($0, 1, RSTART); if (seen[folder]++) next }
@@ -655,13 +688,21 @@ verb_pull() {
 # install plain|user|system: which manager starts the service; `system` is run by root, on the board, after a first push
 verb_install() {
   case $1 in
-    plain | user) ;;
+    plain) ;;
+    user)
+      systemctl --user show-environment > /dev/null 2>&1 ||
+        fail 69 'no systemd of this user answers (loginctl enable-linger?); nothing was changed'
+      ;;
     system) [ "$(id -u)" = 0 ] || fail 64 'a system unit is installed by root' ;;
     *) fail 64 'install plain, user or system' ;;
   esac
   make_root
   [ "$(manager)" != "$1" ] || [ "$1" = system ] || return 0
+  [ "$1" != system ] || [ -n "$(current_id)" ] || fail 82 'there is no release yet: push one first'
+  [ "$1" != system ] || [ "$(manager)" != user ] || fail 64 'the service is a unit of the user: install plain as that user first'
   service_stop
+  # It would start at the next boot beside the other one.
+  [ "$(manager)" = plain ] || [ "$(manager)" = "$1" ] || unit disable --quiet edgeshift.service
   echo "$1" | write_whole "$root/service-manager"
   [ "$1" != system ] || write_unit /etc/systemd/system/edgeshift.service edgeshift.service
   [ -z "$(current_id)" ] || service_restart

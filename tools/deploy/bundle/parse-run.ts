@@ -134,7 +134,7 @@ function needsOf(command: ServiceRun['command'], flags: Flags): Needs {
   };
 }
 
-const readOptions = ['source', 'watch', 'labels', 'data', 'test'] as const;
+const readOptions = ['source', 'watch', 'labels', 'data', 'test', 'deltaKey'] as const;
 const writtenFiles = ['export', 'exportDelta'] as const;
 const writtenFolders = ['run', 'collect'] as const;
 

@@ -28,7 +28,9 @@ cd "$state"
 delay=0
 if [ -f restarts ] && ! grep -q '"state":"stopping"' "$EDGESHIFT_STATUS" 2>/dev/null; then
   read -r was before since <restarts || was=''
-  if [ "$was" = "$release" ] && [ $(($(date +%s) - since)) -lt 60 ]; then
+  # A board without a clock of its own may be back in the past.
+  age=$(($(date +%s) - since))
+  if [ "$was" = "$release" ] && [ "$age" -ge 0 ] && [ "$age" -lt 60 ]; then
     delay=$((before == 0 ? 5 : before * 2))
     if [ "$delay" -gt 300 ]; then delay=300; fi
   fi
