@@ -26,9 +26,12 @@ export class GroupMembers {
     const text = this.#processes.text();
     if (text === this.#seen) return this.#hasOthers;
     this.#seen = text;
-    const members = text.split('\n').filter(Boolean).map(Number);
-    const family = new Set([process.pid, ...this.#ancestors(process.pid)]);
-    this.#hasOthers = members.some((pid) => !family.has(pid) && !this.#ancestors(pid).includes(process.pid));
+    const family = new Set([process.pid, ...(this.#ancestors(process.pid) ?? [])]);
+    this.#hasOthers = text
+      .split('\n')
+      .filter(Boolean)
+      .map(Number)
+      .some((pid) => !family.has(pid) && this.#ancestors(pid)?.includes(process.pid) === false);
     return this.#hasOthers;
   }
 
@@ -36,19 +39,26 @@ export class GroupMembers {
     this.#processes.close();
   }
 
-  #ancestors(pid: number): readonly number[] {
-    const parent = this.#parent(pid);
-    return parent > 0 ? [parent, ...this.#ancestors(parent)] : [];
+  /** Null for a process that has ended since it was listed: it takes nothing any more. */
+  #ancestors(pid: number): readonly number[] | null {
+    const found: number[] = [];
+    for (let at = pid; at > 0; found.push(at)) {
+      const parent = this.#parent(at);
+      if (parent === null) return null;
+      if (parent === 0) break;
+      at = parent;
+    }
+    return found;
   }
 
-  /** 0 for the first process, and for one that is gone or in another namespace. */
-  #parent(pid: number): number {
+  /** 0 for the first process and for those of another namespace, which are listed as 0 themselves; null for one that has ended. */
+  #parent(pid: number): number | null {
     try {
       const stat = readFileSync(join(this.#proc, `${pid}`, 'stat'), 'latin1');
       // Fields of proc_pid_stat(5); the name in the second may hold anything, even brackets.
       return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]) || 0;
     } catch {
-      return 0;
+      return null;
     }
   }
 }

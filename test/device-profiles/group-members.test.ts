@@ -43,6 +43,7 @@ test('those that started this process or were started by it are no others', asyn
   t.is(await others(process.ppid, process.pid, child.pid ?? 0, grandchild), false);
   t.is(await others(process.pid, orphan), true);
   t.is(await others(process.pid, 0), true, 'of another namespace');
+  t.is(await others(process.pid, gone.pid ?? 0), false, 'ended since it was listed');
   t.is(await others(process.pid), false, 'gone again');
   members?.close();
   process.kill(orphan, 'SIGKILL');

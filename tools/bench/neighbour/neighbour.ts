@@ -5,8 +5,8 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ensureEmoji } from '../../../models/datasets/emoji.ts';
-import { type Command, commandLine } from '../launch.ts';
-import { benchFolder, benchModel, datasetCache } from '../places.ts';
+import { type Command, nodeProgram } from '../launch.ts';
+import { benchFolder, benchModel, datasetCache, program } from '../places.ts';
 import { facts, factsText } from '../report.ts';
 import { type BesideRun, trainBeside } from './beside.ts';
 
@@ -74,7 +74,8 @@ async function training(folder: string, name: string, { steps, governor }: Neigh
     run: join(folder, name),
   };
   const words = Object.entries(values).flatMap(([key, value]) => [`--${key}`, String(value)]);
-  return commandLine(['train', path, ...words, '--no-export', '--json']);
+  // Not by way of tools/run.mjs: where sources have changed that starts a compiler, which has no place in the group.
+  return nodeProgram(program('../cli/main'), ['train', path, ...words, '--no-export', '--json']);
 }
 
 const changedPlan = ({ governor }: BesideRun): boolean => governor.shrink + governor.grow > 0;
