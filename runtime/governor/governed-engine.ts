@@ -62,7 +62,8 @@ export class GovernedEngine implements RenewableEngine {
   static async open(options: GovernedOptions): Promise<GovernedEngine> {
     const governed = new GovernedEngine(options);
     const { governor, prepared } = options;
-    governor?.react(governed.#footprint, governed.#footprint.openMillis);
+    // The speed that is seen now is that of the processes that decoded the images, most of all.
+    governor?.react({ reactionMillis: 0, usualMillis: governed.#footprint.usualMillis });
     if (!governor || governed.#fits(governor.look(), prepared.plan)) await governed.#start({ ...nothing, prepared });
     else await governed.#reopen(governor, governor.verdict.reason);
     return governed;
