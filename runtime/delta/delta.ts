@@ -9,7 +9,7 @@ import { toFileLayout, toGraphLayout } from '../graph/axes.ts';
 import type { Graph, Parameter } from '../graph/graph.ts';
 import { HEAD } from '../graph/head.ts';
 import { ownSigner, requireTrusted, trustedKeys } from './key-policy.ts';
-import { type NamedTensor, readTensors, type TensorSource, writeTensors } from './safetensors.ts';
+import { type NamedTensor, readTensors, type TensorFile, type TensorSource, writeTensors } from './safetensors.ts';
 import type { Signer } from './signature.ts';
 
 const FORMAT = 'edgeshift-delta-1';
@@ -69,8 +69,9 @@ export async function readDelta(path: string): Promise<Delta> {
  * The same, whoever signed it: for what only looks at deltas, and for what this process has written itself.
  * @throws DeltaError if the file is damaged or something else
  */
-export async function readAnyDelta(path: string): Promise<Delta> {
-  const { metadata, tensors, signer } = await readTensors(path);
+export const readAnyDelta = async (path: string): Promise<Delta> => deltaOf(path, await readTensors(path));
+
+function deltaOf(path: string, { metadata, tensors, signer }: TensorFile): Delta {
   const { format, base_sha256: base, image_size: imageSize, classes, preprocessing, drop, notes } = metadata;
   const metaParts = metadata.meta_parts;
   if (format !== FORMAT || !base || !imageSize || !classes || !preprocessing || !drop) {
@@ -127,9 +128,8 @@ export const sourcesOf = ({ tensors }: Pick<Delta, 'tensors'>): readonly TensorS
 
 /** Writes a delta again with a signature in place of any it had. @throws DeltaError, DataError */
 export async function signDelta(path: string, out: string, signer: Signer): Promise<void> {
-  await readAnyDelta(path);
-  const { metadata, tensors } = await readTensors(path);
-  await writeTensors(out, sourcesOf({ tensors }), metadata, signer);
+  const file = await readTensors(path);
+  await writeTensors(out, sourcesOf(deltaOf(path, file)), file.metadata, signer);
 }
 
 /** @throws DeltaError if the delta was learnt on another model */

@@ -1,6 +1,5 @@
 /** From a laptop to a board that learns from its stream, and back: real build, real sshd, real service, real images. */
 import { readdir } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { argmaxRows } from '../../runtime/adapt/entropy.ts';
@@ -11,6 +10,7 @@ import { targetNamed } from '../../tools/deploy/bundle/target.ts';
 import { assertServes, eventually, serving } from '../support/deploy-board.ts';
 import { boards } from '../support/deploy-pushes.ts';
 import { offlineReason } from '../support/deploy-runtime.ts';
+import { freePorts } from '../support/deploy-sshd.ts';
 import {
   cleanFrames,
   FRAME_BYTES,
@@ -34,7 +34,7 @@ onBoard('learns', 'build, push, a stream that is adapted to, and home with what 
     t.pass();
     return;
   }
-  const port = await freePort();
+  const [port = 0] = await freePorts(1);
   const run = `adapt --source http://127.0.0.1:${port} --image-size ${SIDE} --batch 32 --threads 2 --budget 1GiB --no-background`;
   const path = join(scratch, 'learns.tar.gz');
   try {
@@ -105,15 +105,4 @@ async function errors({ images, labels }: Frames, delta?: string): Promise<numbe
     });
   }
   return wrong;
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
-  });
 }

@@ -130,7 +130,7 @@ async function answering(config: string, child: ChildProcess, log: () => string)
 }
 
 /** All at once, so that no two are the same. */
-async function freePorts(count: number): Promise<readonly number[]> {
+export async function freePorts(count: number): Promise<readonly number[]> {
   const servers = await Promise.all(
     Array.from({ length: count }, async () => {
       const server = createServer();

@@ -1,9 +1,7 @@
 /** @file `edgeshift delta` with its subcommands, and the keys that any command may be given; loads nothing of what they need. */
 import type { Command } from 'commander';
 import type { Flags } from './flags.ts';
-import { reportError } from './report-error.ts';
-
-type Load = () => Promise<{ run(positional: readonly string[], flags: Flags): Promise<number> }>;
+import { action, type LoadCommand, reportError } from './report-error.ts';
 
 /** Adds `delta` to the program. */
 export function addDelta(program: Command): Command {
@@ -80,15 +78,8 @@ export function checkKeysFirst(program: Command): Command {
   });
 }
 
-function add(delta: Command, name: string, description: string, load: Load): Command {
+function add(delta: Command, name: string, description: string, load: LoadCommand): Command {
   const command = delta.command(name).description(description).option('--json', 'print JSON');
   if (/^(transfer|merge)/.test(name)) addDeltaKey(command);
-  return command.action(async () => {
-    const flags = command.opts<Flags>();
-    try {
-      process.exitCode = await (await load()).run(command.args, flags);
-    } catch (error) {
-      process.exitCode = reportError(error, flags.json === true);
-    }
-  });
+  return command.action(action(load));
 }

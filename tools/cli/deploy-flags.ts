@@ -1,9 +1,6 @@
 /** @file `edgeshift deploy` with its subcommands; loads nothing of what they need. */
 import type { Command } from 'commander';
-import type { Flags } from './flags.ts';
-import { reportError } from './report-error.ts';
-
-type Load = () => Promise<{ run(positional: readonly string[], flags: Flags): Promise<number> }>;
+import { action } from './report-error.ts';
 
 /** Adds `deploy` to the program; gives it back for more subcommands. */
 export function addDeploy(program: Command): Command {
@@ -23,21 +20,7 @@ export function addDeploy(program: Command): Command {
     .option('--with-node', "bring Node along (default: the board's own)")
     .option('--out <file>', 'bundle to write (default: <model>-<target>.tar.gz)')
     .option('--json', 'print JSON')
-    .action(deployAction(() => import('./commands/deploy-build.ts')));
+    .action(action(() => import('./commands/deploy-build.ts')));
 
   return deploy;
-}
-
-/** Runs a subcommand and turns what it throws into a message and an exit code. */
-export function deployAction(load: Load) {
-  return async (...args: unknown[]): Promise<void> => {
-    const command = args.at(-1) as Command;
-    const flags = args.at(-2) as Flags;
-    try {
-      const { run } = await load();
-      process.exitCode = await run(command.args, flags);
-    } catch (error) {
-      process.exitCode = reportError(error, flags.json === true);
-    }
-  };
 }

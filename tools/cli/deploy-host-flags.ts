@@ -3,8 +3,8 @@ import type { Command } from 'commander';
 import { UsageError } from '../../runtime/errors.ts';
 import type { Host } from '../deploy/host/host.ts';
 import type { SshOptions } from '../deploy/host/ssh.ts';
-import { deployAction } from './deploy-flags.ts';
 import { countFlag, type Flags, listFlag, textFlag } from './flags.ts';
+import { action } from './report-error.ts';
 
 /** Adds the subcommands that reach boards to `deploy`. */
 export function addDeployHosts(deploy: Command): void {
@@ -20,26 +20,26 @@ export function addDeployHosts(deploy: Command): void {
       '--service <manager>',
       "what starts it there: plain or user (systemd --user); default: the board's own, or plain",
     )
-    .action(deployAction(() => import('./commands/deploy-push.ts')));
+    .action(action(() => import('./commands/deploy-push.ts')));
   addHostOptions(deploy.command('status [hosts...]'))
     .description('say what serves on boards, and since when')
-    .action(deployAction(() => import('./commands/deploy-status.ts')));
+    .action(action(() => import('./commands/deploy-status.ts')));
   addHostOptions(deploy.command('logs <host>'))
     .description("print the last lines of the service's log")
     .option('--lines <n>', 'lines to begin with', '100')
     .option('--follow', 'go on as it grows, until it is interrupted')
-    .action(deployAction(() => import('./commands/deploy-logs.ts')));
+    .action(action(() => import('./commands/deploy-logs.ts')));
   addHostOptions(deploy.command('rollback [hosts...]'))
     .description('switch back to the release that served before')
     .option('--to <release>', 'another one that the board still has')
     .option('--health-timeout <s>', 'seconds in which the service must become ready', '60')
     .option('--health-seconds <s>', 'seconds for which it must stay so', '3')
-    .action(deployAction(() => import('./commands/deploy-rollback.ts')));
+    .action(action(() => import('./commands/deploy-rollback.ts')));
   addHostOptions(deploy.command('pull [hosts...]'))
     .description('bring home what boards have learnt: deltas, newest snapshots, metrics, decisions, log')
     .option('--out <folder>', 'a folder for each host and time is made in it', 'pulled')
     .option('--max-size <size>', 'of all files of a host together', '2GiB')
-    .action(deployAction(() => import('./commands/deploy-pull.ts')));
+    .action(action(() => import('./commands/deploy-pull.ts')));
 }
 
 function addHostOptions(command: Command): Command {

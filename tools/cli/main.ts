@@ -16,33 +16,9 @@ import {
   addPlanOptions,
   addStreamOptions,
   addWarmupOptions,
-  type Flags,
 } from './flags.ts';
-import { reportError } from './report-error.ts';
+import { action } from './report-error.ts';
 import { addAdapt, addTrain } from './run-commands.ts';
-
-/** With what multiplies matrices here in the place of `auto`. */
-async function withProducts(flags: Flags): Promise<Flags> {
-  if (flags.products !== 'auto') return flags;
-  const { chooseProducts } = await import('./products-choice.ts');
-  const { products, reason } = await chooseProducts();
-  if (reason !== null) console.error(`edgeshift: without onnxruntime (${reason}); SIMD kernels multiply matrices`);
-  return { ...flags, products };
-}
-
-/** Runs one command and turns what it throws into a message and an exit code: 1 failed, 2 usage, 3 does not fit. */
-function action(load: () => Promise<{ run(positional: readonly string[], flags: Flags): Promise<number> }>) {
-  return async (...args: unknown[]): Promise<void> => {
-    const command = args.at(-1) as Command;
-    const flags = args.at(-2) as Flags;
-    try {
-      const { run } = await load();
-      process.exitCode = await run(command.args, await withProducts(flags));
-    } catch (error) {
-      process.exitCode = reportError(error, flags.json === true);
-    }
-  };
-}
 
 const program = new Command('edgeshift')
   .description('Fine-tunes an ONNX vision model on the board, inside a memory cap.')
