@@ -110,6 +110,11 @@ test('a file that grows, comes late, is torn, cut short and replaced', async (t)
   await expectLines('two', 'three');
   await writeFile(path, 'new\n');
   await expectLines('new');
+  // With the number of the old one and no shorter: what was read before tells.
+  await writeFile(path, 'written\nanew\n');
+  await expectLines('written', 'anew');
+  await appendFile(path, 'and on\n');
+  await expectLines('and on');
   await writeFile(`${path}.tmp`, 'replaced by a longer one\n');
   await rename(`${path}.tmp`, path);
   await expectLines('replaced by a longer one');

@@ -162,7 +162,7 @@ test.serial('then precision, then blocks, whose values stay in the model and in 
     (hooks) => train(chosen, hooks),
     (event, neighbour) => {
       if (at(5, event)) neighbour.squeeze(60 * MIB, 2 * RESERVE);
-      if (at(10, event)) neighbour.squeeze(20 * MIB + RESERVE, 2 * RESERVE);
+      if (at(10, event)) neighbour.squeeze(60 * MIB + RESERVE, 2 * RESERVE);
       if (event.kind === 'checkpoint' && /0000(12|14)\.safetensors$/.test(event.path)) {
         reading = reading.then(async () => {
           middle.push(await read(Number(/(\d+)\.safe/.exec(event.path)?.[1])));
@@ -239,7 +239,7 @@ test.serial('stopped with fewer blocks, a run goes on with all of them', async (
     (hooks) => train(chosen, hooks),
     (event, neighbour) => {
       if (at(4, event)) neighbour.squeeze(60 * MIB, 2 * RESERVE);
-      if (at(8, event)) neighbour.squeeze(20 * MIB + RESERVE, 2 * RESERVE);
+      if (at(8, event)) neighbour.squeeze(60 * MIB + RESERVE, 2 * RESERVE);
       if (at(11, event)) stop.abort();
     },
     stop.signal,

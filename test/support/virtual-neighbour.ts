@@ -6,6 +6,8 @@ import type { MemoryReading } from '../../runtime/governor/memory-reading.ts';
 
 /** Time passes from look to look, as far as the governor knows. */
 const LOOK_MILLIS = 250;
+/** Longer than a governor waits from look to look. */
+const OVERDUE_MILLIS = 120;
 
 export class VirtualNeighbour implements MemorySource {
   readonly limitBytes: number;
@@ -16,10 +18,14 @@ export class VirtualNeighbour implements MemorySource {
     this.limitBytes = limitBytes;
   }
 
-  /** Others hold so much from now on; they came to it while nobody looked, so that no speed is seen. */
+  /**
+   * Others hold so much from now on; they came to it while nobody looked, so that no speed is seen. The thread stands still until the
+   * next look is due: it comes before the step after next, however fast steps are.
+   */
   hold(bytes: number): void {
     this.#otherBytes = bytes;
     this.#atMillis += 60_000;
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, OVERDUE_MILLIS);
   }
 
   /** Others take what is left and `bytes` of what this process holds, on top of so many that should stay free. */

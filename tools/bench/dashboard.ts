@@ -10,7 +10,7 @@ import { TreeMemory } from '../profiler/probes/tree-memory.ts';
 import type { Simulated, Simulation } from './dashboard-server.ts';
 import { nodeProgram, start } from './launch.ts';
 import { program } from './places.ts';
-import { facts, factsText, mib, table } from './report.ts';
+import { facts, factsText, mib, slope, table } from './report.ts';
 
 /** Where Debian has it. */
 export const CHROMIUM = '/usr/bin/chromium';
@@ -114,14 +114,6 @@ export function growths({ samples }: Pick<DashboardReport, 'samples'>) {
     heapGrowthBytes: growth(({ heapBytes }) => heapBytes),
     nodeGrowth: growth(({ nodes }) => nodes),
   };
-}
-
-/** Least squares. */
-function slope(points: readonly (readonly [x: number, y: number])[]): number {
-  const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
-  const [x, y] = [mean(points.map(([each]) => each)), mean(points.map(([, each]) => each))];
-  const covariance = mean(points.map(([a, b]) => (a - x) * (b - y)));
-  return covariance / mean(points.map(([a]) => (a - x) ** 2));
 }
 
 const header = ['hour', 'server RSS MiB', 'page heap MiB', 'nodes'];

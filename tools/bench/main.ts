@@ -220,6 +220,20 @@ program
   .action(async (options) => (await import('./resume.ts')).resume(options));
 
 program
+  .command('long-stream')
+  .description('`adapt` on a long stream of changing worlds: errors, latency, memory')
+  .option('--frames <n>', 'of the stream', whole, 200_000)
+  .option('--frames-per-second <n>', 'how fast they come', whole, 100)
+  .option('--method <name>', 'of adaptation', (text) => text, 'edgeshift')
+  .option('--batch <n>', 'frames of a prediction at the most', whole, 4)
+  .option('--images <n>', 'test images under each corruption', whole, 1000)
+  .option('--severity <n>', '1 to 5', whole, 5)
+  .option('--seed <n>', 'of their order', whole, 1)
+  .option('--threads <n>', 'threads', whole, 2)
+  .option('--json', 'print JSON', false)
+  .action(async (options) => (await import('./long-stream.ts')).longStream(options));
+
+program
   .command('neighbour')
   .description('training beside a process that eats memory in the same control group: who is killed, what changes')
   .option('--runs <n>', 'runs, each with another neighbour', whole, 50)

@@ -14,6 +14,9 @@ export const datasetCache = join(cache, 'datasets');
 /** Run folders of the benchmarks. */
 export const benchFolder = join(cache, 'bench');
 
+/** The network of 32 px for Fashion-MNIST, in the repository. */
+export const fmnistModel = join(root, 'models', 'fmnist-wrn16-2', 'model.onnx');
+
 /** A compiled program of this folder. */
 export const program = (name: string): string => fileURLToPath(new URL(`./${name}.js`, import.meta.url));
 

@@ -53,4 +53,12 @@ export function quantile(values: readonly number[], share: number): number {
 
 export const median = (values: readonly number[]): number => quantile(values, 0.5);
 
+/** Of the straight line through the points, by least squares. */
+export function slope(points: readonly (readonly [x: number, y: number])[]): number {
+  const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
+  const [x, y] = [mean(points.map(([each]) => each)), mean(points.map(([, each]) => each))];
+  const covariance = mean(points.map(([a, b]) => (a - x) * (b - y)));
+  return covariance / mean(points.map(([a]) => (a - x) ** 2));
+}
+
 export const mib = (bytes: number): string => (bytes / 2 ** 20).toFixed(1);

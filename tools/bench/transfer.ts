@@ -15,7 +15,7 @@ import { type Coefficients, mergedDelta, type NamedDelta, openMerge } from '../.
 import { transferDelta } from '../../runtime/delta/transfer.ts';
 import { evaluate, type NormStatistics, type SchemeName, type TrainOptions, train } from '../../runtime/index.ts';
 import { type CorruptedImages, corruptedImages } from './corrupted-images.ts';
-import { benchFolder, root } from './places.ts';
+import { benchFolder, fmnistModel as modelA } from './places.ts';
 import { facts, factsText, table } from './report.ts';
 
 export interface TransferOptions {
@@ -58,8 +58,6 @@ interface Merged {
   /** Accuracy under each corruption. */
   readonly accuracies: readonly number[];
 }
-
-const modelA = join(root, 'models', 'fmnist-wrn16-2', 'model.onnx');
 
 export async function transfer(options: TransferOptions): Promise<void> {
   const data = fashionMnistFolder();

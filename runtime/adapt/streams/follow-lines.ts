@@ -13,6 +13,8 @@ export interface FollowOptions {
 /** Longest line; longer ones are passed over in pieces, which are no JSON. */
 const mostLineBytes = 2 ** 16;
 const newline = 0x0a;
+/** What was read last is looked at again before what comes after it: a new file may have the number of one that is gone. */
+const tailBytes = 64;
 
 /**
  * Gives each whole line once, from the file's beginning, without its end; empty ones are left out. The file may come later,
@@ -21,19 +23,21 @@ const newline = 0x0a;
 export async function* followLines(path: string, { signal, pollMillis = 500 }: FollowOptions): AsyncGenerator<string> {
   let position = 0;
   let file = '';
-  let rest = Buffer.alloc(0);
+  let [rest, tail] = [Buffer.alloc(0), Buffer.alloc(0)];
   while (!signal.aborted) {
     const found = await stat(path).catch(() => null);
     const identity = found ? `${found.dev}:${found.ino}` : file;
-    if (identity !== file || (found && found.size < position)) {
-      position = 0;
-      rest = Buffer.alloc(0);
-      file = identity;
-    }
-    while (found && position < found.size && !signal.aborted) {
-      const read = await readFrom(path, position);
+    let isNew = identity !== file || (found !== null && found.size < position);
+    file = identity;
+    while (found && (isNew || position < found.size) && !signal.aborted) {
+      if (isNew) [position, rest, tail] = [0, Buffer.alloc(0), Buffer.alloc(0)];
+      const again = await readFrom(path, position - tail.length);
+      isNew = again.length >= tail.length && !again.subarray(0, tail.length).equals(tail);
+      if (isNew) continue;
+      const read = again.subarray(tail.length);
       if (read.length === 0) break;
       position += read.length;
+      tail = Buffer.from(again.subarray(-tailBytes));
       rest = Buffer.concat([rest, read]);
       for (let end = rest.indexOf(newline); end >= 0; end = rest.indexOf(newline)) {
         const line = rest.toString('utf8', 0, end).trim();
