@@ -94,6 +94,7 @@ test('lines that are no labels are counted and cost nothing else', (t) => {
 test('a file that grows, comes late, is torn, cut short and replaced', async (t) => {
   const path = join(root, 'labels.jsonl');
   const ending = new AbortController();
+  t.teardown(() => ending.abort());
   const lines: string[] = [];
   const following = (async () => {
     for await (const line of followLines(path, { signal: ending.signal, pollMillis: 10 })) lines.push(line);
