@@ -15,6 +15,8 @@ const CLOSE_MILLIS = 200;
 const OPEN_MILLIS = 1000;
 /** Closing may always take so long. */
 const LEAST_CLOSE_MILLIS = 50;
+/** What is left of a time after one more turn of waiting. */
+const FORGOTTEN = 0.75;
 
 export class Footprint {
   readonly #baseBytes: number;
@@ -77,5 +79,13 @@ export class Footprint {
     this.#closeMillis = Math.max(LEAST_CLOSE_MILLIS, millis);
     this.#closedBytes = ownBytes;
     // The next plan's steps are taken to be like this one's.
+  }
+
+  /** Has waited a while: whatever made steps slow may be gone, and only another step would show it. */
+  waited(): void {
+    const less = (millis: number, assumed: number): number => Math.min(millis, Math.max(assumed, FORGOTTEN * millis));
+    this.#millis = this.#millis.map((millis) => less(millis, STEP_MILLIS / LONGER));
+    this.#closeMillis = less(this.#closeMillis, CLOSE_MILLIS);
+    this.#openMillis = less(this.#openMillis, OPEN_MILLIS);
   }
 }

@@ -28,6 +28,9 @@ export interface GovernedOptions {
   readonly signal: AbortSignal | undefined;
 }
 
+/** A pause so long makes what was measured before it count for less. */
+const FORGET_MILLIS = 20_000;
+
 const nothing: Refit = { prepared: null, passed: [], initial: new Map() };
 
 export class GovernedEngine implements RenewableEngine {
@@ -231,9 +234,22 @@ export class GovernedEngine implements RenewableEngine {
       }
       if (!this.#paused) governor.did('pause', reason);
       this.#paused = true;
-      await governor.until((now) => now.alone || this.#lastingCap(now) >= least, signal);
+      await this.#waitFor(least, governor);
       if (signal?.aborted) return;
       cap = this.#lastingCap(governor.verdict);
+    }
+  }
+
+  /** Until a plan of so many bytes has had room for a while, or nobody is there to wait for, or the signal aborts. */
+  async #waitFor(planBytes: number, governor: Governor): Promise<void> {
+    const { signal } = this.#options;
+    const enough = (now: Verdict): boolean => now.alone || this.#lastingCap(now) >= planBytes;
+    while (!signal?.aborted && !enough(governor.verdict)) {
+      const began = performance.now();
+      await governor.until((now) => enough(now) || performance.now() - began >= FORGET_MILLIS, signal);
+      if (enough(governor.verdict)) return;
+      this.#footprint.waited();
+      governor.react(this.#footprint, this.#footprint.openMillis);
     }
   }
 
