@@ -43,8 +43,9 @@ const PART_FRAMES = [500, 4000] as const;
 /** Every fourth part, on average, shows two classes at a time. */
 const SKEWED_PARTS = 4;
 const QUARTERS = 4;
-/** Seconds at the beginning whose latencies do not count: code is compiled. */
+/** Latencies of the beginning do not count, as code is compiled: so many seconds, or of a short stream so much. */
 const WARMUP_SECONDS = 10;
+const MOST_WARMUP_SHARE = 0.2;
 /** Until resident memory counts. */
 const WARMUP_SHARE = 0.25;
 const MEMORY_LOOKS = 200;
@@ -227,7 +228,8 @@ class Tally {
       errors.frames += 1;
       errors.wrong += right ? 0 : 1;
     }
-    if (frame >= WARMUP_SECONDS * framesPerSecond) this.#latencies.add(latencyMillis);
+    if (frame >= Math.min(WARMUP_SECONDS * framesPerSecond, MOST_WARMUP_SHARE * frames))
+      this.#latencies.add(latencyMillis);
     this.#reasons.set(reason, (this.#reasons.get(reason) ?? 0) + 1);
   }
 }
