@@ -6,16 +6,16 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
-import { fashionMnistFolder } from '../../models/datasets/fashion-mnist.ts';
 import { corrupt } from '../../runtime/adapt/corruptions/corrupt.ts';
 import { corruptionNames } from '../../runtime/adapt/corruptions/names.ts';
 import { Latencies } from '../../runtime/adapt/latencies.ts';
+import { corruptedImages, type ImageProvider, keptImages } from '../../runtime/adapt/protocols/images.ts';
 import type { Prediction } from '../../runtime/adapt/streams/prediction-lines.ts';
-import { openDataset } from '../../runtime/train/data/dataset.ts';
+import { type Dataset, openDataset } from '../../runtime/train/data/dataset.ts';
 import { Random, shuffle } from '../../runtime/train/random.ts';
 import { TreeMemory } from '../profiler/probes/tree-memory.ts';
 import { commandLine, start } from './launch.ts';
-import { fmnistModel } from './places.ts';
+import { fashionMnistOrSkip, fmnistModel } from './places.ts';
 import { facts, factsText, mib, slope, table } from './report.ts';
 
 export interface LongStreamOptions {
@@ -33,7 +33,7 @@ export interface LongStreamOptions {
   readonly json: boolean;
 }
 
-/** Null: clean. As often as every fourth part, so that forgetting would be seen. */
+/** Null: clean. In every fifth part or so, so that forgetting would be seen. */
 type World = string | null;
 
 const worlds: readonly World[] = corruptionNames.flatMap((name, n) => (n % 4 === 0 ? [null, name] : [name]));
@@ -82,8 +82,8 @@ export interface LongStreamReport {
 }
 
 export async function longStream(options: LongStreamOptions): Promise<void> {
-  const data = fashionMnistFolder();
-  if (data === null) throw new Error('Fashion-MNIST is not on this machine (Debian package dataset-fashion-mnist)');
+  const data = fashionMnistOrSkip();
+  if (data === null) return;
   const report = await measureLongStream(data, options);
   if (options.json) console.log(JSON.stringify({ longStream: options, ...facts(), ...report }));
   else console.log(text(options, report));
@@ -91,11 +91,10 @@ export async function longStream(options: LongStreamOptions): Promise<void> {
 
 /** @throws Error if the command ends with a failure */
 export async function measureLongStream(data: string, options: LongStreamOptions): Promise<LongStreamReport> {
-  const pictures = await Pictures.make(data, options);
-  const { method, batch, threads } = options;
-  const values = {
-    ...{ source: '-', size: `${SIDE}x${SIDE}`, policy: 'drop-oldest', method, batch, threads },
-  };
+  const { method, batch, threads, images: limit } = options;
+  await using dataset = (await openDataset(data, { imageSize: SIDE, fit: 'pad', split: 'test', limit })).dataset;
+  const show = await madePictures(dataset, options);
+  const values = { source: '-', size: `${SIDE}x${SIDE}`, policy: 'drop-oldest', method, batch, threads };
   const flags = Object.entries(values).flatMap(([option, value]) => [`--${option}`, String(value)]);
   const child = start(await commandLine(['adapt', fmnistModel, '--background', ...flags]), ['pipe', 'pipe', 'inherit']);
   const closed = new AbortController();
@@ -106,7 +105,8 @@ export async function measureLongStream(data: string, options: LongStreamOptions
   const memory = watchMemory(child.pid ?? 0, () => shown.length / options.frames);
   // Its end is told by its exit code.
   child.stdin?.on('error', () => undefined);
-  await feed({ pipe: child.stdin as Writable, closed: closed.signal }, pictures, options, shown);
+  const labels = Array.from({ length: dataset.samples }, (_, image) => dataset.label(image));
+  await feed({ pipe: child.stdin as Writable, closed: closed.signal }, { labels, show }, options, shown);
   const samples = await memory.stop();
   await read;
   const [code] = await ended;
@@ -114,40 +114,21 @@ export async function measureLongStream(data: string, options: LongStreamOptions
   return { ...tally.result(), memory: samples, growthBytes: growth(samples) };
 }
 
-/** Images under each world, made beforehand: 3 KiB each. */
-class Pictures {
-  readonly labels: readonly number[];
-  readonly #images: ReadonlyMap<World, readonly Uint8Array[]>;
+/** An image of the data set under a world. */
+type Show = (world: World, image: number) => ReturnType<ImageProvider>;
 
-  private constructor(labels: readonly number[], images: ReadonlyMap<World, readonly Uint8Array[]>) {
-    this.labels = labels;
-    this.#images = images;
+/** All of them made beforehand, 3 KiB each, so that frames are on time. */
+async function madePictures(dataset: Dataset, { severity, seed }: LongStreamOptions): Promise<Show> {
+  const kinds: readonly World[] = [null, ...corruptionNames];
+  const bytes = 3 * SIDE ** 2;
+  const provide = keptImages(corruptedImages(dataset, corrupt, seed), bytes, bytes * dataset.samples * kinds.length);
+  const show: Show = (corruption, image) =>
+    provide({ corruption, image, severity: corruption === null ? 0 : severity, label: dataset.label(image) });
+  for (const world of kinds) {
+    for (let image = 0; image < dataset.samples; image++) await show(world, image);
+    console.error(`${world ?? 'clean'}: ${dataset.samples} images`);
   }
-
-  static async make(data: string, { images, severity, seed }: LongStreamOptions): Promise<Pictures> {
-    await using dataset = (await openDataset(data, { imageSize: SIDE, fit: 'pad', split: 'test', limit: images }))
-      .dataset;
-    const indices = Array.from({ length: dataset.samples }, (_, index) => index);
-    const clean: Uint8Array[] = [];
-    for (const index of indices) clean.push((await dataset.read(index)).slice());
-    const made = new Map<World, readonly Uint8Array[]>([[null, clean]]);
-    for (const corruption of corruptionNames) {
-      const corrupted: Uint8Array[] = [];
-      for (const [index, image] of clean.entries()) {
-        corrupted.push(await corrupt(image, SIDE, { corruption, severity, seed, index }));
-      }
-      made.set(corruption, corrupted);
-      console.error(`${corruption}: ${corrupted.length} images`);
-    }
-    return new Pictures(
-      indices.map((index) => dataset.label(index)),
-      made,
-    );
-  }
-
-  image(world: World, index: number): Uint8Array {
-    return this.#images.get(world)?.[index] as Uint8Array;
-  }
+  return show;
 }
 
 /** Indices of images, part by part. */
@@ -170,13 +151,13 @@ function* parts(
 /** Writes frames when they are due, whether they are read or not: a camera does not wait. */
 async function feed(
   { pipe, closed }: { readonly pipe: Writable; readonly closed: AbortSignal },
-  pictures: Pictures,
+  { labels, show }: { readonly labels: readonly number[]; readonly show: Show },
   options: LongStreamOptions,
   shown: Shown[],
 ): Promise<void> {
   const { frames, framesPerSecond } = options;
   const began = performance.now();
-  for (const { world, indices } of parts(pictures.labels, options)) {
+  for (const { world, indices } of parts(labels, options)) {
     for (const index of indices) {
       if (shown.length >= frames || closed.aborted) {
         pipe.end();
@@ -184,8 +165,8 @@ async function feed(
       }
       const due = began + (1000 * shown.length) / framesPerSecond;
       if (due > performance.now()) await delay(due - performance.now());
-      shown.push({ world, label: pictures.labels[index] as number });
-      if (pipe.write(pictures.image(world, index))) continue;
+      shown.push({ world, label: labels[index] as number });
+      if (pipe.write(await show(world, index))) continue;
       await once(pipe, 'drain', { signal: closed }).catch(() => undefined);
     }
   }

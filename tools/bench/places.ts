@@ -1,6 +1,7 @@
 /** @file Where the benchmarks find the package, its ready-made model and a place for their files. */
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { fashionMnistFolder } from '../../models/datasets/fashion-mnist.ts';
 import { ensureMobileNetV2, readMobileNetV2Manifest } from '../../models/mobilenet-v2/build.ts';
 
 /** The checkout, seen from the compiled file in dist/tools/bench. */
@@ -16,6 +17,18 @@ export const benchFolder = join(cache, 'bench');
 
 /** The network of 32 px for Fashion-MNIST, in the repository. */
 export const fmnistModel = join(root, 'models', 'fmnist-wrn16-2', 'model.onnx');
+
+/** Where Fashion-MNIST is; null, and said so, where it is not. */
+export function fashionMnistOrSkip(): string | null {
+  const folder = fashionMnistFolder();
+  if (folder === null) {
+    console.log(
+      'skipped: Fashion-MNIST is not on this machine.\n' +
+        'Hint: Debian: apt-get install dataset-fashion-mnist; or set EDGESHIFT_FASHION_MNIST to the folder of its idx.gz files.',
+    );
+  }
+  return folder;
+}
 
 /** A compiled program of this folder. */
 export const program = (name: string): string => fileURLToPath(new URL(`./${name}.js`, import.meta.url));

@@ -4,10 +4,9 @@
  */
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fashionMnistFolder, fashionMnistLabels } from '../../models/datasets/fashion-mnist.ts';
 import type { SchemeName, TrainOptions, TrainResult } from '../../runtime/index.ts';
 import { nodeProgram, runJson } from './launch.ts';
-import { benchFolder, benchModel, program } from './places.ts';
+import { benchFolder, benchModel, fashionMnistOrSkip, program } from './places.ts';
 import { facts, factsText, table } from './report.ts';
 
 /**
@@ -47,14 +46,8 @@ interface Row {
 }
 
 export async function protocol(options: ProtocolOptions): Promise<void> {
-  const data = fashionMnistFolder();
-  if (data === null) {
-    console.log(
-      `skipped: Fashion-MNIST (${fashionMnistLabels.length} classes of clothing) is not on this machine.\n` +
-        'Hint: Debian: apt-get install dataset-fashion-mnist; or set EDGESHIFT_FASHION_MNIST to the folder of its idx.gz files.',
-    );
-    return;
-  }
+  const data = fashionMnistOrSkip();
+  if (data === null) return;
   const model = await benchModel();
   const rows: Row[] = [];
   for (const scheme of options.schemes) {

@@ -6,7 +6,6 @@
  */
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fashionMnistFolder } from '../../models/datasets/fashion-mnist.ts';
 import { openModel } from '../../models/onnx/open-model.ts';
 import type { CorruptionName } from '../../runtime/adapt/corruptions/names.ts';
 import { readDelta, sourcesOf, writeDelta } from '../../runtime/delta/delta.ts';
@@ -15,7 +14,7 @@ import { type Coefficients, mergedDelta, type NamedDelta, openMerge } from '../.
 import { transferDelta } from '../../runtime/delta/transfer.ts';
 import { evaluate, type NormStatistics, type SchemeName, type TrainOptions, train } from '../../runtime/index.ts';
 import { type CorruptedImages, corruptedImages } from './corrupted-images.ts';
-import { benchFolder, fmnistModel as modelA } from './places.ts';
+import { benchFolder, fashionMnistOrSkip, fmnistModel as modelA } from './places.ts';
 import { facts, factsText, table } from './report.ts';
 
 export interface TransferOptions {
@@ -60,14 +59,8 @@ interface Merged {
 }
 
 export async function transfer(options: TransferOptions): Promise<void> {
-  const data = fashionMnistFolder();
-  if (data === null) {
-    console.log(
-      'skipped: Fashion-MNIST is not on this machine.\n' +
-        'Hint: Debian: apt-get install dataset-fashion-mnist; or set EDGESHIFT_FASHION_MNIST to the folder of its idx.gz files.',
-    );
-    return;
-  }
+  const data = fashionMnistOrSkip();
+  if (data === null) return;
   const folder = join(benchFolder, `transfer-${process.pid}`);
   const [kept, merged]: [Kept[], Merged[]] = [[], []];
   try {

@@ -21,21 +21,25 @@ const tailBytes = 64;
  * be cut short, be replaced or be gone for a while: a new or shorter one is read from its beginning.
  */
 export async function* followLines(path: string, { signal, pollMillis = 500 }: FollowOptions): AsyncGenerator<string> {
-  let position = 0;
-  let file = '';
+  let [position, file] = [0, ''];
   let [rest, tail] = [Buffer.alloc(0), Buffer.alloc(0)];
+  const begin = (): void => {
+    [position, rest, tail] = [0, Buffer.alloc(0), Buffer.alloc(0)];
+  };
   while (!signal.aborted) {
     const found = await stat(path).catch(() => null);
     const identity = found ? `${found.dev}:${found.ino}` : file;
-    let isNew = identity !== file || (found !== null && found.size < position);
+    if (identity !== file || (found && found.size < position)) begin();
     file = identity;
-    while (found && (isNew || position < found.size) && !signal.aborted) {
-      if (isNew) [position, rest, tail] = [0, Buffer.alloc(0), Buffer.alloc(0)];
+    while (found && position < found.size && !signal.aborted) {
       const again = await readFrom(path, position - tail.length);
-      isNew = again.length >= tail.length && !again.subarray(0, tail.length).equals(tail);
-      if (isNew) continue;
+      // Cut short since, or not to be read now.
+      if (again.length <= tail.length) break;
+      if (!again.subarray(0, tail.length).equals(tail)) {
+        begin();
+        continue;
+      }
       const read = again.subarray(tail.length);
-      if (read.length === 0) break;
       position += read.length;
       tail = Buffer.from(again.subarray(-tailBytes));
       rest = Buffer.concat([rest, read]);
