@@ -1,7 +1,8 @@
 /** Drift of norms, filters of frames and the comparison with the twin, on numbers that can be worked out by hand. */
 import test from 'ava';
 import { FrameFilter } from '../../runtime/adapt/guards/filters.ts';
-import { compareWithTwin, knowledgeOf } from '../../runtime/adapt/guards/twin.ts';
+import { doubts, isOfFewClasses, knowledgeOf } from '../../runtime/adapt/guards/knowledge.ts';
+import { compareWithTwin } from '../../runtime/adapt/guards/twin.ts';
 import { drifts, movedTowards, pooled } from '../../runtime/adapt/norm-drift.ts';
 import { Random } from '../../runtime/train/random.ts';
 
@@ -110,4 +111,10 @@ test('a model knows what it tells apart: nothing when collapsed or blind, ln C a
   t.is(compareWithTwin(blind, sharp), 'worse');
   t.is(compareWithTwin(sharp, blind), 'fine');
   t.is(compareWithTwin(sharp, sharp), 'fine');
+  t.deepEqual(
+    [sharp, collapsed, blind].map((known) => isOfFewClasses(known, 4)),
+    [false, true, false],
+  );
+  t.true(doubts(collapsed, blind), 'certain of one class before, of none after');
+  t.false(doubts(blind, sharp) || doubts(collapsed, sharp) || doubts(collapsed, collapsed));
 });

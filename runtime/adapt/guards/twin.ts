@@ -1,33 +1,7 @@
-/**
- * @file The frozen twin: the deployed model, beside which the adapted one must not know less.
- *
- * What a model seems to know about frames, without labels, is the mutual information of frame and prediction,
- *   I = H(mean p) - mean H(p),
- * high where single predictions are certain and differ from frame to frame (Bridle et al. 1991; Liang et al., ICML 2020). A
- * collapsed model has I = 0, and so has one that knows nothing.
- */
-import { entropies, softmax } from '../entropy.ts';
+/** @file The frozen twin: the deployed model, beside which the adapted one must not know less. */
 import type { Learner, Values } from '../learner.ts';
+import { type Knowledge, knowledgeOn } from './knowledge.ts';
 import type { GuardName } from './names.ts';
-
-export interface Knowledge {
-  /** I, in nats. */
-  readonly information: number;
-  /** H(mean p), in nats. */
-  readonly variety: number;
-}
-
-/** @param probabilities rows of `classes` values, one at least */
-export function knowledgeOf(probabilities: Float32Array, classes: number): Knowledge {
-  const rows = probabilities.length / classes;
-  const mean = new Float32Array(classes);
-  probabilities.forEach((p, i) => {
-    mean[i % classes] = (mean[i % classes] ?? 0) + p / rows;
-  });
-  const variety = entropies(mean, classes)[0] ?? 0;
-  const uncertainty = entropies(probabilities, classes).reduce((sum, h) => sum + h / rows, 0);
-  return { information: variety - uncertainty, variety };
-}
 
 export type Verdict = 'fine' | 'worse' | 'collapsed';
 
@@ -71,10 +45,10 @@ export class FrozenTwin {
     this.#rounds += 1;
     if (!(guards.has('no-harm') || guards.has('collapse')) || this.#rounds % every !== 0 || count === 0) return null;
     const { deployed } = this.#learner;
-    const adapted = await this.#knowledge(frames, count);
+    const adapted = await knowledgeOn(this.#learner, frames, count);
     const current = await this.#learner.read();
     await this.#learner.write(deployed);
-    const verdict = compareWithTwin(adapted, await this.#knowledge(frames, count));
+    const verdict = compareWithTwin(adapted, await knowledgeOn(this.#learner, frames, count));
     if (verdict === 'collapsed' && guards.has('collapse')) {
       await this.#learner.reset();
       this.#good = deployed;
@@ -107,10 +81,5 @@ export class FrozenTwin {
     this.#good = new Map(
       [...this.#learner.deployed].map(([name, values]) => [name, state[`good ${name}`]?.slice() ?? values] as const),
     );
-  }
-
-  async #knowledge(frames: Uint8Array, count: number): Promise<Knowledge> {
-    const { classes } = this.#learner;
-    return knowledgeOf(softmax(await this.#learner.predict(frames, count), classes), classes);
   }
 }

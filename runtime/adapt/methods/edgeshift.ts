@@ -9,6 +9,8 @@
  * 3. moves the statistics by w = 1 - e^(-gain D) towards m, at least `least`: a sudden change is followed at once,
  * 4. predicts with them, descends along the entropy of the frames that pass the filters, and draws what trains towards the
  *    deployed values by `anchor` (as ROID does; Marsden et al., WACV 2024), so that one world's corrections do not burden the next.
+ * Frames of few classes are not followed, as far as norms (norm-look.ts) and predictions (guards/knowledge.ts) tell; those of a
+ * class-balanced memory are looked at instead.
  * Where the drift has been below `still` for `settle` rounds, 3 and 4 are left out, looks become rare (guards/calm.ts), and
  * predictions go through one session of the whole network until something changes.
  *
@@ -22,8 +24,9 @@ import type { LateLabel, Outcome } from '../adapter.ts';
 import { argmaxRows, crossEntropyGradient, entropies, entropyGradient, softmax } from '../entropy.ts';
 import { Calm } from '../guards/calm.ts';
 import { FrameFilter } from '../guards/filters.ts';
+import { doubts, isOfFewClasses, knowledgeOn } from '../guards/knowledge.ts';
 import { FrozenTwin } from '../guards/twin.ts';
-import type { Learner } from '../learner.ts';
+import type { Learner, Values } from '../learner.ts';
 import { balanced, bankBytes, type MemoryBank } from '../memory-bank.ts';
 import type { Method, MethodSettings, Running } from '../method.ts';
 import { movedTowards, movingNorms, type NormNames } from '../norm-drift.ts';
@@ -124,7 +127,7 @@ class EdgeshiftRun implements Running {
       this.#guards.has('memory') &&
       this.#bank.size === memory &&
       this.#waiting >= this.#patience;
-    const found = fromMemory ? await this.#follow(this.#bank.frames, memory) : own;
+    const found = fromMemory ? await this.#follow({ images: this.#bank.frames, count: memory, balanced: true }) : own;
     if (fromMemory && descends(found)) await this.#descend(this.#bank.frames, memory);
     if (fromMemory || (own !== FEW && own !== CALM)) {
       this.#waiting = 0;
@@ -187,11 +190,11 @@ class EdgeshiftRun implements Running {
   /** A look at the frames of a call, if they are enough and it is time for one. */
   async #lookAt(images: Uint8Array, count: number): Promise<string> {
     if (count < this.#numbers.memory) return FEW;
-    return this.#waiting + count < this.#patience ? CALM : this.#follow(images, count);
+    return this.#waiting + count < this.#patience ? CALM : this.#follow({ images, count, balanced: false });
   }
 
   /** Step 1 to 3 of a round; says what came of it. */
-  async #follow(images: Uint8Array, count: number): Promise<string> {
+  async #follow({ images, count, balanced: isBalanced }: Followed): Promise<string> {
     const { still, gain, least, settle } = this.#numbers;
     const inUse = await this.#learner.read(this.#statistics);
     const look = await lookAt(this.#learner, this.#norms, this.#passes(images, count), inUse);
@@ -207,10 +210,24 @@ class EdgeshiftRun implements Running {
       await this.#learner.fuse();
       return STILL;
     }
-    this.#settling = drifts ? settle : this.#settling - 1;
     const weight = Math.max(least, 1 - Math.exp(-gain * drift));
-    await this.#learner.write(movedTowards(inUse, look.found, weight));
+    const moved = movedTowards(inUse, look.found, weight);
+    if (drifts && !isBalanced && (await this.#makesDoubt(moved, images, count))) {
+      await this.#learner.write(inUse);
+      return SKEWED;
+    }
+    await this.#learner.write(moved);
+    this.#settling = drifts ? settle : this.#settling - 1;
     return drifts ? DRIFT : SETTLING;
+  }
+
+  /** Whether frames of few predicted classes become doubtful by these statistics; they may be in use afterwards. */
+  async #makesDoubt(moved: Values, images: Uint8Array, count: number): Promise<boolean> {
+    if (!this.#guards.has('skew')) return false;
+    const before = await knowledgeOn(this.#learner, images, count);
+    if (!isOfFewClasses(before, this.#learner.classes)) return false;
+    await this.#learner.write(moved);
+    return doubts(before, await knowledgeOn(this.#learner, images, count));
   }
 
   /** Step 4: the logits before the update. */
@@ -251,6 +268,14 @@ class EdgeshiftRun implements Running {
   #passes(images: Uint8Array, count: number): readonly FramePass[] {
     return inPasses(images.subarray(0, count * this.#frameBytes), count, this.#numbers.pass);
   }
+}
+
+/** Frames of a round. */
+interface Followed {
+  readonly images: Uint8Array;
+  readonly count: number;
+  /** Of the memory, as many of each predicted class as there were. */
+  readonly balanced: boolean;
 }
 
 /** What a call or a round comes to. */
