@@ -30,7 +30,7 @@ import type { Learner, Values } from '../learner.ts';
 import { balanced, bankBytes, type MemoryBank } from '../memory-bank.ts';
 import type { Method, MethodSettings, Running } from '../method.ts';
 import { movedTowards, movingNorms, type NormNames } from '../norm-drift.ts';
-import { lookAt, ofDeployedWorld, ofFewClasses } from '../norm-look.ts';
+import { type Look, lookAt, ofDeployedWorld, ofFewClasses } from '../norm-look.ts';
 import { type FramePass, inPasses } from '../passes.ts';
 
 const defaults = {
@@ -198,12 +198,7 @@ class EdgeshiftRun implements Running {
     const { still, gain, least, settle } = this.#numbers;
     const inUse = await this.#learner.read(this.#statistics);
     const look = await lookAt(this.#learner, this.#norms, this.#passes(images, count), inUse);
-    if (this.#guards.has('skew') && ofFewClasses(look, this.#numbers)) {
-      // Nothing can be learnt from them but this.
-      if (!ofDeployedWorld(look)) return SKEWED;
-      await this.#learner.reset();
-      return BACK;
-    }
+    if (this.#guards.has('skew') && ofFewClasses(look, this.#numbers)) return this.#notFollowed(look);
     const { drift } = look;
     const drifts = drift >= still || !this.#guards.has('drift');
     if (!drifts && this.#settling === 0) {
@@ -212,22 +207,31 @@ class EdgeshiftRun implements Running {
     }
     const weight = Math.max(least, 1 - Math.exp(-gain * drift));
     const moved = movedTowards(inUse, look.found, weight);
-    if (drifts && !isBalanced && (await this.#makesDoubt(moved, images, count))) {
-      await this.#learner.write(inUse);
-      return SKEWED;
-    }
+    if (drifts && !isBalanced && (await this.#wouldDoubt(look, moved, images, count))) return this.#notFollowed(look);
     await this.#learner.write(moved);
     this.#settling = drifts ? settle : this.#settling - 1;
     return drifts ? DRIFT : SETTLING;
   }
 
-  /** Whether frames of few predicted classes become doubtful by these statistics; they may be in use afterwards. */
-  async #makesDoubt(moved: Values, images: Uint8Array, count: number): Promise<boolean> {
+  /** Nothing can be learnt from frames of few classes but whether they are of the deployed world. */
+  async #notFollowed(look: Look): Promise<string> {
+    if (!ofDeployedWorld(look)) return SKEWED;
+    await this.#learner.reset();
+    return BACK;
+  }
+
+  /** Whether frames of few predicted classes would be doubtful with these statistics, when the model of the nearer world is not. */
+  async #wouldDoubt(look: Look, moved: Values, images: Uint8Array, count: number): Promise<boolean> {
     if (!this.#guards.has('skew')) return false;
+    const current = await this.#learner.read();
+    if (ofDeployedWorld(look)) await this.#learner.write(this.#learner.deployed);
     const before = await knowledgeOn(this.#learner, images, count);
+    await this.#learner.write(current);
     if (!isOfFewClasses(before, this.#learner.classes)) return false;
     await this.#learner.write(moved);
-    return doubts(before, await knowledgeOn(this.#learner, images, count));
+    const after = await knowledgeOn(this.#learner, images, count);
+    await this.#learner.write(current);
+    return doubts(before, after);
   }
 
   /** Step 4: the logits before the update. */
