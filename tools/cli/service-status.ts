@@ -105,6 +105,8 @@ export class ServiceStatus implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     for (const timer of this.#timers) clearInterval(timer);
     this.stopping();
+    // Frames may have been handled since it was asked to end.
+    this.#write();
     await this.#manager?.told();
   }
 
