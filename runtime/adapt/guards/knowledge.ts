@@ -5,7 +5,7 @@
  * collapsed model has I = 0, and so has one that knows nothing.
  */
 import { entropies, softmax } from '../entropy.ts';
-import type { Learner } from '../learner.ts';
+import type { Learner, Values } from '../learner.ts';
 
 export interface Knowledge {
   /** I, in nats. */
@@ -31,6 +31,20 @@ export function knowledgeOf(probabilities: Float32Array, classes: number): Knowl
 /** The model's as it is now, on 1 frame at least. */
 export async function knowledgeOn(learner: Learner, images: Uint8Array, count: number): Promise<Knowledge> {
   return knowledgeOf(softmax(await learner.predict(images, count), learner.classes), learner.classes);
+}
+
+/** The same with these values in place, which are taken out again. */
+export async function knowledgeWith(
+  values: Values,
+  learner: Learner,
+  images: Uint8Array,
+  count: number,
+): Promise<Knowledge> {
+  const current = await learner.read([...values.keys()]);
+  await learner.write(values);
+  const known = await knowledgeOn(learner, images, count);
+  await learner.write(current);
+  return known;
 }
 
 /** Share of ln C below which predictions are of few classes. */

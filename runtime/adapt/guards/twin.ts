@@ -1,6 +1,6 @@
 /** @file The frozen twin: the deployed model, beside which the adapted one must not know less. */
 import type { Learner, Values } from '../learner.ts';
-import { type Knowledge, knowledgeOn } from './knowledge.ts';
+import { type Knowledge, knowledgeOn, knowledgeWith } from './knowledge.ts';
 import type { GuardName } from './names.ts';
 
 export type Verdict = 'fine' | 'worse' | 'collapsed';
@@ -46,9 +46,7 @@ export class FrozenTwin {
     if (!(guards.has('no-harm') || guards.has('collapse')) || this.#rounds % every !== 0 || count === 0) return null;
     const { deployed } = this.#learner;
     const adapted = await knowledgeOn(this.#learner, frames, count);
-    const current = await this.#learner.read();
-    await this.#learner.write(deployed);
-    const verdict = compareWithTwin(adapted, await knowledgeOn(this.#learner, frames, count));
+    const verdict = compareWithTwin(adapted, await knowledgeWith(deployed, this.#learner, frames, count));
     if (verdict === 'collapsed' && guards.has('collapse')) {
       await this.#learner.reset();
       this.#good = deployed;
@@ -61,8 +59,7 @@ export class FrozenTwin {
       this.#good = deployed;
       return 'worse than the twin, rolled back';
     }
-    await this.#learner.write(current);
-    if (verdict === 'fine') this.#good = current;
+    if (verdict === 'fine') this.#good = await this.#learner.read();
     return null;
   }
 

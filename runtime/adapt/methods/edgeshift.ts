@@ -24,7 +24,7 @@ import type { LateLabel, Outcome } from '../adapter.ts';
 import { argmaxRows, crossEntropyGradient, entropies, entropyGradient, softmax } from '../entropy.ts';
 import { Calm } from '../guards/calm.ts';
 import { FrameFilter } from '../guards/filters.ts';
-import { doubts, isOfFewClasses, knowledgeOn } from '../guards/knowledge.ts';
+import { doubts, isOfFewClasses, knowledgeOn, knowledgeWith } from '../guards/knowledge.ts';
 import { FrozenTwin } from '../guards/twin.ts';
 import type { Learner, Values } from '../learner.ts';
 import { balanced, bankBytes, type MemoryBank } from '../memory-bank.ts';
@@ -127,7 +127,7 @@ class EdgeshiftRun implements Running {
       this.#guards.has('memory') &&
       this.#bank.size === memory &&
       this.#waiting >= this.#patience;
-    const found = fromMemory ? await this.#follow({ images: this.#bank.frames, count: memory, balanced: true }) : own;
+    const found = fromMemory ? await this.#follow({ images: this.#bank.frames, count: memory, fromMemory }) : own;
     if (fromMemory && descends(found)) await this.#descend(this.#bank.frames, memory);
     if (fromMemory || (own !== FEW && own !== CALM)) {
       this.#waiting = 0;
@@ -190,11 +190,11 @@ class EdgeshiftRun implements Running {
   /** A look at the frames of a call, if they are enough and it is time for one. */
   async #lookAt(images: Uint8Array, count: number): Promise<string> {
     if (count < this.#numbers.memory) return FEW;
-    return this.#waiting + count < this.#patience ? CALM : this.#follow({ images, count, balanced: false });
+    return this.#waiting + count < this.#patience ? CALM : this.#follow({ images, count, fromMemory: false });
   }
 
   /** Step 1 to 3 of a round; says what came of it. */
-  async #follow({ images, count, balanced: isBalanced }: Followed): Promise<string> {
+  async #follow({ images, count, fromMemory }: Followed): Promise<string> {
     const { still, gain, least, settle } = this.#numbers;
     const inUse = await this.#learner.read(this.#statistics);
     const look = await lookAt(this.#learner, this.#norms, this.#passes(images, count), inUse);
@@ -207,7 +207,7 @@ class EdgeshiftRun implements Running {
     }
     const weight = Math.max(least, 1 - Math.exp(-gain * drift));
     const moved = movedTowards(inUse, look.found, weight);
-    if (drifts && !isBalanced && (await this.#wouldDoubt(look, moved, images, count))) return this.#notFollowed(look);
+    if (drifts && !fromMemory && (await this.#wouldDoubt(look, moved, images, count))) return this.#notFollowed(look);
     await this.#learner.write(moved);
     this.#settling = drifts ? settle : this.#settling - 1;
     return drifts ? DRIFT : SETTLING;
@@ -223,14 +223,12 @@ class EdgeshiftRun implements Running {
   /** Whether frames of few predicted classes would be doubtful with these statistics, when the model of the nearer world is not. */
   async #wouldDoubt(look: Look, moved: Values, images: Uint8Array, count: number): Promise<boolean> {
     if (!this.#guards.has('skew')) return false;
-    const current = await this.#learner.read();
-    if (ofDeployedWorld(look)) await this.#learner.write(this.#learner.deployed);
-    const before = await knowledgeOn(this.#learner, images, count);
-    await this.#learner.write(current);
-    if (!isOfFewClasses(before, this.#learner.classes)) return false;
-    await this.#learner.write(moved);
-    const after = await knowledgeOn(this.#learner, images, count);
-    await this.#learner.write(current);
+    const { deployed, classes } = this.#learner;
+    const before = ofDeployedWorld(look)
+      ? await knowledgeWith(deployed, this.#learner, images, count)
+      : await knowledgeOn(this.#learner, images, count);
+    if (!isOfFewClasses(before, classes)) return false;
+    const after = await knowledgeWith(moved, this.#learner, images, count);
     return doubts(before, after);
   }
 
@@ -278,8 +276,8 @@ class EdgeshiftRun implements Running {
 interface Followed {
   readonly images: Uint8Array;
   readonly count: number;
-  /** Of the memory, as many of each predicted class as there were. */
-  readonly balanced: boolean;
+  /** They are of all classes, as far as predictions tell. */
+  readonly fromMemory: boolean;
 }
 
 /** What a call or a round comes to. */
