@@ -13,6 +13,15 @@ export function softmax(logits: Float32Array, classes: number): Float32Array {
   return probabilities;
 }
 
+/** Logits of (1 - share) softmax(first) + share softmax(second), row by row: the logarithms of what they are of one. */
+export function mixture(first: Float32Array, second: Float32Array, share: number, classes: number): Float32Array {
+  const other = softmax(second, classes);
+  return softmax(first, classes).map((p, i) => Math.log(Math.max((1 - share) * p + share * (other[i] ?? 0), LEAST)));
+}
+
+/** Probabilities below it count as it, so that their logarithms are numbers. */
+const LEAST = 2 ** -126;
+
 /** H = -sum p log p of each row, in nats. */
 export function entropies(probabilities: Float32Array, classes: number): Float32Array {
   const result = new Float32Array(probabilities.length / classes);

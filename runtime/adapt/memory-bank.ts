@@ -10,6 +10,7 @@
  * All memory is taken when a bank is made; frames lie one after the other, so that a pass reads them in place.
  */
 import { Random } from '../train/random.ts';
+import { packPixels, unpackPixels } from './packed-pixels.ts';
 
 export interface BankShape {
   /** Most frames kept. */
@@ -170,25 +171,6 @@ function reservoir(bank: Bank, label: number, seed: number): number | null {
   const from = own === most ? label : largest[random.integer(0, largest.length - 1)];
   const slots = [...bank.labels.keys()].filter((slot) => bank.labels[slot] === from);
   return slots[random.integer(0, slots.length - 1)] ?? null;
-}
-
-/** Three bytes a value: whole numbers below 2^24 are exact in single precision. */
-function packPixels(bytes: Uint8Array): Float32Array {
-  const byte = (at: number): number => bytes[at] ?? 0;
-  return Float32Array.from(
-    { length: bytes.length / 3 },
-    (_, i) => byte(3 * i) + 256 * byte(3 * i + 1) + 65536 * byte(3 * i + 2),
-  );
-}
-
-function unpackPixels(values: Float32Array): Uint8Array {
-  const bytes = new Uint8Array(3 * values.length);
-  for (const [i, value] of values.entries()) {
-    bytes[3 * i] = value & 255;
-    bytes[3 * i + 1] = (value >>> 8) & 255;
-    bytes[3 * i + 2] = value >>> 16;
-  }
-  return bytes;
 }
 
 /**

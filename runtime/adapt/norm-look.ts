@@ -4,6 +4,8 @@ import { drifts, type NormNames, pooled } from './norm-drift.ts';
 import type { FramePass } from './passes.ts';
 
 export interface Look {
+  /** Of the frames, as their own passes normalize them. */
+  readonly logits: Float32Array;
   /** Statistics of the frames, each norm's inputs normalized by themselves below it. */
   readonly found: Values;
   /** D of each norm (norm-drift.ts), from those in use and from the deployed ones. */
@@ -24,13 +26,16 @@ export async function lookAt(
   inUse: Values,
 ): Promise<Look> {
   const ofPasses: Values[] = [];
-  for (const { images, count } of passes) {
-    await learner.forward(images, count);
+  const count = passes.reduce((sum, pass) => sum + pass.count, 0);
+  const logits = new Float32Array(count * learner.classes);
+  for (const { images, count: n, from } of passes) {
+    logits.set(await learner.forward(images, n), from * learner.classes);
     ofPasses.push(await learner.read([...inUse.keys()]));
   }
   await learner.write(inUse);
   const { found, errors } = pooled(norms, ofPasses);
   return {
+    logits,
     found,
     fromUse: drifts(norms, found, inUse),
     fromDeployed: drifts(norms, found, learner.deployed),

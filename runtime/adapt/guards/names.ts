@@ -5,7 +5,7 @@
  * - `filter`: only frames that are certain, and not what was learnt already, are descended on (EATA's filters).
  * - `skew`: frames of few classes do not move the norms' statistics, which would take the classes for the world.
  * - `drift`: where the statistics have not moved, nothing is updated.
- * - `memory`: single frames and skewed calls are adapted to from a class-balanced memory.
+ * - `memory`: where the latest frames are of few classes, a class-balanced memory of earlier ones is followed instead.
  * - `collapse`: where predictions lose the variety that the frozen twin's have, the model goes back to the deployed one.
  * - `no-harm`: where the frozen twin tells more about the same frames, the model goes back to the last good snapshot.
  */

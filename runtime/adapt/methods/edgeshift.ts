@@ -4,44 +4,49 @@
  *
  * Frames are normalized by the statistics in use, and gradients are those of Batch Renormalization, so that a call may be cut into
  * passes of a few frames; the memory is that of one pass. A round
- * 1. takes the statistics m of its frames, normalized by themselves layer by layer,
- * 2. measures the drift D from the statistics in use (norm-look.ts),
- * 3. moves the statistics by w = 1 - e^(-gain D) towards m, at least `least`: a sudden change is followed at once,
- * 4. predicts with them, descends along the entropy of the frames that pass the filters, and draws what trains towards the
- *    deployed values by `anchor` (as ROID does; Marsden et al., WACV 2024), so that one world's corrections do not burden the next.
+ * 1. looks at the latest frames: their statistics, normalized by themselves layer by layer,
+ * 2. moves the statistics in use towards these as far as they have drifted, as a running average from then on (norm-follower.ts),
+ * 3. predicts with them, a little with each pass's own,
+ * 4. descends along the entropy of the frames that pass the filters, and draws what trains towards the deployed values by `anchor`
+ *    (as ROID does; Marsden et al., WACV 2024), so that one world's corrections do not burden the next.
  * Frames of few classes are not followed, as far as norms (norm-look.ts) and predictions (guards/knowledge.ts) tell; those of a
  * class-balanced memory are looked at instead.
- * Where the drift has been below `still` for `settle` rounds, 3 and 4 are left out, looks become rare (guards/calm.ts), and
- * predictions go through one session of the whole network until something changes.
+ * A look is due every `memory` frames, and every `first` at the start and where little is known of a new world. Where the drift has
+ * been below `still` for `settle` rounds, 2 to 4 are left out, looks become rare (guards/calm.ts), and predictions go through one
+ * session of the whole network until something changes.
  *
- * Numbers: `learningRate` of Adam; `pass` frames a pass at most; `memory` frames kept and looked at in a round; `blocks` whose norms
- * train, counted from the top; `gain`, `least` of step 3; `still`: D below which nothing has moved; `settle`; `anchor`; `skew`,
- * `skewMost`: D of the last norm from which frames count as of few classes (norm-look.ts); `margin`, `redundancy` of the filters;
- * `twinEvery` rounds between looks at the frozen twin. How they were chosen stands in the README.
+ * Numbers: `learningRate` of Adam; `pass` frames a pass at most; `memory` frames kept and looked at in a round; `first` of them before
+ * there are so many; `blocks` whose norms train, counted from the top; `gain`, `least`, `still`, `settle`, `skew`, `skewMost` of
+ * following (norm-follower.ts); `fresh`: frames that statistics are worth, below which looks come every `first`; `ownPass`: share of a
+ * frame's own pass in its prediction; `anchor`; `margin`, `redundancy` of the filters; `twinEvery` rounds between looks at the frozen
+ * twin. How they were chosen stands in the README.
  */
 import { countBlocks } from '../../scheme/scheme.ts';
 import type { LateLabel, Outcome } from '../adapter.ts';
-import { argmaxRows, crossEntropyGradient, entropies, entropyGradient, softmax } from '../entropy.ts';
+import { argmaxRows, crossEntropyGradient, entropies, entropyGradient, mixture, softmax } from '../entropy.ts';
 import { Calm } from '../guards/calm.ts';
 import { FrameFilter } from '../guards/filters.ts';
-import { doubts, isOfFewClasses, knowledgeOn, knowledgeWith } from '../guards/knowledge.ts';
 import { FrozenTwin } from '../guards/twin.ts';
-import type { Learner, Values } from '../learner.ts';
+import { LatestFrames, latestBytes, type Window } from '../latest-frames.ts';
+import type { Learner } from '../learner.ts';
 import { balanced, bankBytes, type MemoryBank } from '../memory-bank.ts';
 import type { Method, MethodSettings, Running } from '../method.ts';
-import { movedTowards, movingNorms, type NormNames } from '../norm-drift.ts';
-import { type Look, lookAt, ofDeployedWorld, ofFewClasses } from '../norm-look.ts';
+import { movedTowards } from '../norm-drift.ts';
+import { type Found, NormFollower } from '../norm-follower.ts';
 import { type FramePass, inPasses } from '../passes.ts';
 
 const defaults = {
   learningRate: 1e-3,
   pass: 7,
   memory: 64,
+  first: 16,
+  fresh: 192,
   blocks: 99,
   gain: 40,
   least: 0.05,
   still: 0.005,
   settle: 32,
+  ownPass: 0.25,
   anchor: 0.01,
   skew: 0.03,
   skewMost: 0.1,
@@ -72,10 +77,11 @@ export const edgeshift: Method = {
       microBatch: pass,
     };
   },
-  // The memory; the last good snapshot, the model while its twin is asked, and statistics of a round with its passes.
+  // The memory, and the latest frames; the last good snapshot, the model while its twin is asked, and statistics of a round with its passes.
   stateBytes: ({ changing, frame, classes }, settings) => {
     const { memory, pass } = numbersOf(settings);
-    return bankBytes({ capacity: memory, frameBytes: frame, classes }) + (4 + Math.ceil(memory / pass)) * changing;
+    const shape = { capacity: memory, frameBytes: frame, classes };
+    return bankBytes(shape) + latestBytes(shape) + (4 + Math.ceil(memory / pass)) * changing;
   },
   start: async (learner, settings) => {
     await learner.fuse();
@@ -89,27 +95,25 @@ class EdgeshiftRun implements Running {
   readonly #learner: Learner;
   readonly #numbers: Numbers;
   readonly #guards: MethodSettings['guards'];
-  readonly #norms: readonly NormNames[];
-  readonly #statistics: readonly string[];
   readonly #frameBytes: number;
+  readonly #latest: LatestFrames;
   readonly #bank: MemoryBank;
+  readonly #follower: NormFollower;
   readonly #filter: FrameFilter;
   readonly #calm: Calm;
   readonly #twin: FrozenTwin;
-  /** Frames since the last round. */
+  /** Frames since the last look. */
   #waiting = 0;
-  /** Rounds that may still descend without drift. */
-  #settling = 0;
 
   constructor(learner: Learner, settings: MethodSettings) {
     this.#learner = learner;
     this.#numbers = numbersOf(settings);
     this.#guards = settings.guards;
-    this.#norms = movingNorms(learner.plan);
-    this.#statistics = this.#norms.flatMap(({ mean, variance }) => [mean, variance]);
     this.#frameBytes = 3 * learner.plan.model.imageSize ** 2;
     const { memory, margin, redundancy, twinEvery } = this.#numbers;
+    this.#latest = new LatestFrames({ capacity: memory, frameBytes: this.#frameBytes });
     this.#bank = balanced({ capacity: memory, frameBytes: this.#frameBytes, classes: learner.classes });
+    this.#follower = new NormFollower(learner, this.#numbers, this.#guards);
     this.#filter = this.#guards.has('filter')
       ? new FrameFilter(learner.classes, margin, redundancy)
       : new FrameFilter(learner.classes, 1, 1);
@@ -118,24 +122,19 @@ class EdgeshiftRun implements Running {
   }
 
   async observe(images: Uint8Array, count: number): Promise<Outcome> {
-    const { memory } = this.#numbers;
-    const own = await this.#lookAt(images, count);
-    const logits = await (descends(own) ? this.#descend(images, count) : this.#learner.predict(images, count));
+    const window = this.#latest.with(images, count);
+    this.#waiting += count;
+    const own = await this.#lookAt(window);
+    const logits = await (descends(own.found) ? this.#followed(window, own) : this.#learner.predict(images, count));
     this.#remember(images, logits);
-    const fromMemory =
-      (own === FEW || own === SKEWED) &&
-      this.#guards.has('memory') &&
-      this.#bank.size === memory &&
-      this.#waiting >= this.#patience;
-    const found = fromMemory ? await this.#follow({ images: this.#bank.frames, count: memory, fromMemory }) : own;
-    if (fromMemory && descends(found)) await this.#descend(this.#bank.frames, memory);
-    if (fromMemory || (own !== FEW && own !== CALM)) {
-      this.#waiting = 0;
-      this.#calm.looked(found !== STILL);
-    }
+    const isFull = this.#bank.size === this.#numbers.memory;
+    const fromMemory = own.found === 'label shift' && isFull && this.#guards.has('memory');
+    const found = fromMemory ? await this.#lookAtMemory() : own.found;
+    if (found !== FEW && found !== CALM) this.#looked(found, fromMemory ? this.#bank.size : window.count);
     const verdict = descends(found) ? await this.#twin.ask(this.#bank.frames, this.#bank.size) : null;
+    if (verdict !== null) this.#follower.trust();
     const reason = fromMemory ? `memory: ${found}` : found;
-    return { logits, updated: descends(found) || found === BACK, reason: verdict ?? reason };
+    return { logits, updated: descends(found) || found === 'label shift, back to deployed', reason: verdict ?? reason };
   }
 
   async teach(labelled: readonly LateLabel[]): Promise<void> {
@@ -157,79 +156,81 @@ class EdgeshiftRun implements Running {
   }
 
   reset(): void {
+    this.#latest.clear();
     this.#bank.clear();
+    this.#follower.reset();
     this.#filter.reset();
     this.#calm.reset();
     this.#twin.reset();
-    [this.#waiting, this.#settling] = [0, 0];
+    this.#waiting = 0;
   }
 
   save(): Readonly<Record<string, Float32Array>> {
     return {
+      ...this.#latest.save(),
       ...this.#bank.save(),
+      follower: this.#follower.save(),
       filter: this.#filter.save(),
       calm: this.#calm.save(),
-      counts: Float32Array.of(this.#waiting, this.#settling),
+      counts: Float32Array.of(this.#waiting),
       ...this.#twin.save(),
     };
   }
 
   load(state: Readonly<Record<string, Float32Array>>): void {
+    this.#latest.load(state);
     this.#bank.load(state);
+    this.#follower.load(state.follower ?? new Float32Array());
     this.#filter.load(state.filter ?? new Float32Array());
     this.#calm.load(state.calm ?? new Float32Array());
-    [this.#waiting, this.#settling] = [state.counts?.[0] ?? 0, state.counts?.[1] ?? 0];
+    this.#waiting = state.counts?.[0] ?? 0;
     this.#twin.load(state);
+  }
+
+  /** Frames of a look at least. */
+  get #enough(): number {
+    const { memory, first } = this.#numbers;
+    return this.#bank.size < memory ? Math.min(first, memory) : memory;
   }
 
   /** Frames between looks. */
   get #patience(): number {
-    return this.#guards.has('drift') ? this.#calm.patience : this.#numbers.memory;
+    const { memory, first, fresh } = this.#numbers;
+    if (this.#bank.size < memory || this.#follower.worth < fresh) return Math.min(first, memory);
+    return this.#guards.has('drift') ? this.#calm.patience : memory;
   }
 
-  /** A look at the frames of a call, if they are enough and it is time for one. */
-  async #lookAt(images: Uint8Array, count: number): Promise<string> {
-    if (count < this.#numbers.memory) return FEW;
-    return this.#waiting + count < this.#patience ? CALM : this.#follow({ images, count, fromMemory: false });
+  /** A look at the latest frames, if they are enough and it is time for one. */
+  async #lookAt({ images, count }: Window): Promise<Looked> {
+    if (count < this.#enough) return { found: FEW };
+    if (this.#waiting < this.#patience) return { found: CALM };
+    return this.#follower.follow({ images, count, balanced: false });
   }
 
-  /** Step 1 to 3 of a round; says what came of it. */
-  async #follow({ images, count, fromMemory }: Followed): Promise<string> {
-    const { still, gain, least, settle } = this.#numbers;
-    const inUse = await this.#learner.read(this.#statistics);
-    const look = await lookAt(this.#learner, this.#norms, this.#passes(images, count), inUse);
-    if (this.#guards.has('skew') && ofFewClasses(look, this.#numbers)) return this.#notFollowed(look);
-    const { drift } = look;
-    const drifts = drift >= still || !this.#guards.has('drift');
-    if (!drifts && this.#settling === 0) {
-      await this.#learner.fuse();
-      return STILL;
+  /** The same at the memory's, from which it learns, too. */
+  async #lookAtMemory(): Promise<string> {
+    const { frames: images, size: count } = this.#bank;
+    const { found } = await this.#follower.follow({ images, count, balanced: true });
+    if (descends(found)) await this.#descend(images, count);
+    return found;
+  }
+
+  #looked(found: string, count: number): void {
+    this.#waiting = 0;
+    // A look at a few frames that finds nothing is no reason to look less often.
+    if (count >= this.#numbers.memory || found !== 'no drift') this.#calm.looked(found !== 'no drift');
+  }
+
+  /** The call's logits where the latest frames have been followed: what is in use now, and a little of their own passes. */
+  async #followed({ images, count, places }: Window, { logits: own }: Looked): Promise<Float32Array> {
+    const { classes } = this.#learner;
+    const inUse = await this.#descend(images, count);
+    const all = own ? mixture(inUse, own, this.#numbers.ownPass, classes) : inUse;
+    const logits = new Float32Array(places.length * classes);
+    for (const [n, place] of places.entries()) {
+      logits.set(all.subarray(place * classes, (place + 1) * classes), n * classes);
     }
-    const weight = Math.max(least, 1 - Math.exp(-gain * drift));
-    const moved = movedTowards(inUse, look.found, weight);
-    if (drifts && !fromMemory && (await this.#wouldDoubt(look, moved, images, count))) return this.#notFollowed(look);
-    await this.#learner.write(moved);
-    this.#settling = drifts ? settle : this.#settling - 1;
-    return drifts ? DRIFT : SETTLING;
-  }
-
-  /** Nothing can be learnt from frames of few classes but whether they are of the deployed world. */
-  async #notFollowed(look: Look): Promise<string> {
-    if (!ofDeployedWorld(look)) return SKEWED;
-    await this.#learner.reset();
-    return BACK;
-  }
-
-  /** Whether frames of few predicted classes would be doubtful with these statistics, when the model of the nearer world is not. */
-  async #wouldDoubt(look: Look, moved: Values, images: Uint8Array, count: number): Promise<boolean> {
-    if (!this.#guards.has('skew')) return false;
-    const { deployed, classes } = this.#learner;
-    const before = ofDeployedWorld(look)
-      ? await knowledgeWith(deployed, this.#learner, images, count)
-      : await knowledgeOn(this.#learner, images, count);
-    if (!isOfFewClasses(before, classes)) return false;
-    const after = await knowledgeWith(moved, this.#learner, images, count);
-    return doubts(before, after);
+    return logits;
   }
 
   /** Step 4: the logits before the update. */
@@ -259,12 +260,11 @@ class EdgeshiftRun implements Running {
   }
 
   #remember(images: Uint8Array, logits: Float32Array): void {
-    const labels = argmaxRows(logits, this.#learner.classes);
-    for (const [n, label] of labels.entries()) {
+    const { classes } = this.#learner;
+    for (const [n, label] of argmaxRows(logits, classes).entries()) {
       this.#bank.add(images.subarray(n * this.#frameBytes, (n + 1) * this.#frameBytes), label, 0);
     }
-    this.#calm.saw(entropies(softmax(logits, this.#learner.classes), this.#learner.classes));
-    this.#waiting += labels.length;
+    this.#calm.saw(entropies(softmax(logits, classes), classes));
   }
 
   #passes(images: Uint8Array, count: number): readonly FramePass[] {
@@ -272,21 +272,13 @@ class EdgeshiftRun implements Running {
   }
 }
 
-/** Frames of a round. */
-interface Followed {
-  readonly images: Uint8Array;
-  readonly count: number;
-  /** They are of all classes, as far as predictions tell. */
-  readonly fromMemory: boolean;
+/** What a call's look comes to, and the frames' logits if there was one. */
+interface Looked {
+  readonly found: Found | typeof FEW | typeof CALM;
+  readonly logits?: Float32Array;
 }
 
-/** What a call or a round comes to. */
 const FEW = 'few frames';
-const CALM = 'no drift lately';
-const STILL = 'no drift';
-const SKEWED = 'label shift';
-const BACK = 'label shift, back to deployed';
-const SETTLING = 'after drift';
-const DRIFT = 'drift';
+const CALM = 'between looks';
 
-const descends = (found: string): boolean => found === DRIFT || found === SETTLING;
+const descends = (found: string): boolean => found === 'drift' || found === 'after drift';
