@@ -32,7 +32,7 @@ import type { Learner } from '../learner.ts';
 import { balanced, bankBytes, type MemoryBank } from '../memory-bank.ts';
 import type { Method, MethodSettings, Running } from '../method.ts';
 import { movedTowards } from '../norm-drift.ts';
-import { type Found, NormFollower } from '../norm-follower.ts';
+import { type Followed, NormFollower } from '../norm-follower.ts';
 import { type FramePass, inPasses } from '../passes.ts';
 
 const defaults = {
@@ -125,7 +125,7 @@ class EdgeshiftRun implements Running {
     const window = this.#latest.with(images, count);
     this.#waiting += count;
     const own = await this.#lookAt(window);
-    const logits = await (descends(own.found) ? this.#followed(window, own) : this.#learner.predict(images, count));
+    const logits = await (isFollowed(own) ? this.#followed(window, own) : this.#learner.predict(images, count));
     this.#remember(images, logits);
     const isFull = this.#bank.size === this.#numbers.memory;
     const fromMemory = own.found === 'label shift' && isFull && this.#guards.has('memory');
@@ -187,22 +187,21 @@ class EdgeshiftRun implements Running {
     this.#twin.load(state);
   }
 
-  /** Frames of a look at least. */
-  get #enough(): number {
-    const { memory, first } = this.#numbers;
-    return this.#bank.size < memory ? Math.min(first, memory) : memory;
+  /** Frames of a look at least; once there have been as many as the memory holds, the latest frames are never fewer. */
+  get #first(): number {
+    return Math.min(this.#numbers.first, this.#numbers.memory);
   }
 
   /** Frames between looks. */
   get #patience(): number {
-    const { memory, first, fresh } = this.#numbers;
-    if (this.#bank.size < memory || this.#follower.worth < fresh) return Math.min(first, memory);
+    const { memory, fresh } = this.#numbers;
+    if (this.#bank.size < memory || this.#follower.worth < fresh) return this.#first;
     return this.#guards.has('drift') ? this.#calm.patience : memory;
   }
 
   /** A look at the latest frames, if they are enough and it is time for one. */
   async #lookAt({ images, count }: Window): Promise<Looked> {
-    if (count < this.#enough) return { found: FEW };
+    if (count < this.#first) return { found: FEW };
     if (this.#waiting < this.#patience) return { found: CALM };
     return this.#follower.follow({ images, count, balanced: false });
   }
@@ -222,10 +221,9 @@ class EdgeshiftRun implements Running {
   }
 
   /** The call's logits where the latest frames have been followed: what is in use now, and a little of their own passes. */
-  async #followed({ images, count, places }: Window, { logits: own }: Looked): Promise<Float32Array> {
+  async #followed({ images, count, places }: Window, { logits: own }: Followed): Promise<Float32Array> {
     const { classes } = this.#learner;
-    const inUse = await this.#descend(images, count);
-    const all = own ? mixture(inUse, own, this.#numbers.ownPass, classes) : inUse;
+    const all = mixture(await this.#descend(images, count), own, this.#numbers.ownPass, classes);
     const logits = new Float32Array(places.length * classes);
     for (const [n, place] of places.entries()) {
       logits.set(all.subarray(place * classes, (place + 1) * classes), n * classes);
@@ -272,13 +270,12 @@ class EdgeshiftRun implements Running {
   }
 }
 
-/** What a call's look comes to, and the frames' logits if there was one. */
-interface Looked {
-  readonly found: Found | typeof FEW | typeof CALM;
-  readonly logits?: Float32Array;
-}
+/** What a call's look comes to, or why there was none. */
+type Looked = Followed | { readonly found: typeof FEW | typeof CALM };
 
 const FEW = 'few frames';
 const CALM = 'between looks';
 
 const descends = (found: string): boolean => found === 'drift' || found === 'after drift';
+
+const isFollowed = (look: Looked): look is Followed => descends(look.found);
