@@ -1,5 +1,6 @@
 /** @file The worker's side of worker-adapter.ts: answers calls on an adapter, one after the other. */
 import { parentPort, workerData } from 'node:worker_threads';
+import { givingWay } from '../engine/give-way.ts';
 import { lowerThreadPriority } from '../engine/thread-priority.ts';
 import { READY, type WorkerAnswer, type WorkerCall } from '../engine/worker-calls.ts';
 import { describeError } from '../engine/worker-error.ts';
@@ -72,13 +73,14 @@ async function execute(
 async function open(options: AdaptOptions): Promise<{ readonly facts: AdapterFacts; readonly adapter: EngineAdapter }> {
   const planned = await planAdaptation(options);
   const facts = factsOf(planned);
-  return { facts, adapter: await startAdapter(planned) };
+  const giveWay = options.givesWayTo && givingWay(options.givesWayTo);
+  return { facts, adapter: await startAdapter(planned, giveWay) };
 }
 
 async function start(): Promise<void> {
   const options = workerData as AdaptOptions;
   // Before onnxruntime starts threads, which take after this one.
-  if (options.yields) lowerThreadPriority();
+  if (options.givesWayTo) lowerThreadPriority();
   const { facts, adapter } = await open(options);
   const shared = new SharedArrayBuffer(adapter.batch * 3 * adapter.imageSize ** 2);
   const frames = new Uint8Array(shared);

@@ -2,6 +2,7 @@
  * @file Prediction that does not wait for adaptation: a predictor with a small arena of its own answers at once, an adapter works
  * behind it on the newest frames, and what that learnt is written into the predictor between two predictions.
  */
+import { RightOfWay } from '../engine/give-way.ts';
 import { ExecutionError, UsageError } from '../errors.ts';
 import type { Plan } from '../plan/plan.ts';
 import { defaultThreads } from '../train/options.ts';
@@ -40,7 +41,7 @@ export function predictorBytes({ totalBytes, bytes }: Plan): number {
  * @throws as `planAdaptation`; UsageError if the method does not suit
  */
 export async function planBackground(options: AdaptOptions): Promise<Sides<PlannedAdaptation>> {
-  const { adapter, predictor } = sidesOf(options);
+  const { adapter, predictor } = sidesOf(options, new RightOfWay());
   const small = await planAdaptation(predictor);
   const planned = await planAdaptation(besides(adapter, small.plan));
   requireRoom(planned.plan, small.plan);
@@ -52,11 +53,11 @@ const besides = (options: AdaptOptions, predictor: Plan): AdaptOptions => ({
   besideBytes: (options.besideBytes ?? 0) + predictorBytes(predictor),
 });
 
-function sidesOf(options: AdaptOptions): Sides<AdaptOptions> {
+function sidesOf(options: AdaptOptions, predictions: RightOfWay): Sides<AdaptOptions> {
   const threads = options.threads ?? defaultThreads;
   const behind = Math.max(1, Math.floor(threads / 2));
   return {
-    adapter: { ...options, threads: behind, yields: true, predicts: false },
+    adapter: { ...options, threads: behind, givesWayTo: predictions.shared, predicts: false },
     // The adapter's plan decides whether both fit.
     predictor: {
       ...options,
@@ -101,6 +102,7 @@ export class BackgroundAdapter implements Adapter {
   /** Pausing and resuming, one after the other. */
   #turns: Promise<void> = Promise.resolve();
   readonly #predictor: WorkerAdapter;
+  readonly #predictions: RightOfWay;
   /** The newest frames, the oldest first, in a ring of a batch. */
   readonly #fresh: Uint8Array;
   readonly #frameBytes: number;
@@ -112,25 +114,27 @@ export class BackgroundAdapter implements Adapter {
   #changed = false;
   #counts = { seen: 0, passedBy: 0, taken: 0, failures: 0 };
 
-  private constructor(adapter: WorkerAdapter, predictor: WorkerAdapter, options: AdaptOptions) {
+  private constructor({ adapter, predictor }: Sides<WorkerAdapter>, options: AdaptOptions, predictions: RightOfWay) {
     this.facts = adapter.facts;
     this.#options = options;
     this.#adapter = adapter;
     this.#predictor = predictor;
+    this.#predictions = predictions;
     this.#frameBytes = 3 * adapter.imageSize ** 2;
     this.#fresh = new Uint8Array(adapter.batch * this.#frameBytes);
   }
 
   /** @throws as `planBackground`, ExecutionError */
   static async open(options: AdaptOptions): Promise<BackgroundAdapter> {
-    const sides = sidesOf(options);
+    const predictions = new RightOfWay();
+    const sides = sidesOf(options, predictions);
     const predictor = await WorkerAdapter.open(sides.predictor);
     try {
       const behind = besides(sides.adapter, predictor.facts.plan);
       const adapter = await WorkerAdapter.open(behind);
       try {
         requireRoom(adapter.facts.plan, predictor.facts.plan);
-        return new BackgroundAdapter(adapter, predictor, behind);
+        return new BackgroundAdapter({ adapter, predictor }, behind, predictions);
       } catch (error) {
         await adapter[Symbol.asyncDispose]();
         throw error;
@@ -192,7 +196,8 @@ export class BackgroundAdapter implements Adapter {
    * `reason`: the adapter's last one.
    */
   async observe(images: Uint8Array, count: number, adapt = true): Promise<Outcome> {
-    const { logits } = await this.#predictor.observe(images, count, false);
+    const predicted = this.#predictions.during(() => this.#predictor.observe(images, count, false));
+    const { logits } = await predicted;
     const updated = this.#changed;
     this.#changed = false;
     if (adapt && this.#adapter) this.#offer(images, count);

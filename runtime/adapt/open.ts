@@ -56,8 +56,8 @@ export interface AdaptOptions {
    * learnt. Default `adapter`.
    */
   readonly role?: 'adapter' | 'predictor';
-  /** An adapter in a worker gives way to the process's other threads (Linux); default false. */
-  readonly yields?: boolean;
+  /** An adapter in a worker gives way to what a `RightOfWay` with this memory is used for; default: to nobody. */
+  readonly givesWayTo?: SharedArrayBuffer;
   /** False: it is not asked for predictions, as behind a predictor; default true. */
   readonly predicts?: boolean;
   /** What the process holds besides, such as a predictor, in bytes, and frames that wait: counted against the budget. Default 0. */
@@ -194,12 +194,15 @@ export async function openAdapter(options: AdaptOptions): Promise<EngineAdapter>
   return startAdapter(await planAdaptation(options));
 }
 
-/** @throws ExecutionError */
-export async function startAdapter(planned: PlannedAdaptation): Promise<EngineAdapter> {
+/**
+ * @param giveWay as in `CpuEngine.create`
+ * @throws ExecutionError
+ */
+export async function startAdapter(planned: PlannedAdaptation, giveWay?: () => void): Promise<EngineAdapter> {
   const { plan, graph, model, preprocessing, fuses } = planned;
   const whole = fuses ? wholeNetwork(model.file, graph, trainedNames(graph, plan)) : null;
   const parts = { ...engineModel(model, graph, plan, preprocessing), ...(whole && { whole }) };
-  const engine = await CpuEngine.create(plan, parts, { consume: true });
+  const engine = await CpuEngine.create(plan, parts, { consume: true, ...(giveWay && { giveWay }) });
   try {
     const learner = await Learner.open(engine);
     const { start } = methodOf(planned.role === 'predictor' ? 'none' : planned.method);

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import test from 'ava';
 import { followLines } from '../../runtime/adapt/streams/follow-lines.ts';
-import type { Frame } from '../../runtime/adapt/streams/frame.ts';
+import { arrivesNow, type Frame } from '../../runtime/adapt/streams/frame.ts';
 import { LateLabels, lateLabelBytes } from '../../runtime/adapt/streams/late-labels.ts';
 import { DataError } from '../../runtime/errors.ts';
 
@@ -14,7 +14,7 @@ test.after.always(() => rm(root, { recursive: true, force: true }));
 const frame = (index: number, name = `${index}.jpg`): Frame => ({
   index,
   name,
-  arrivedMillis: 0,
+  arrival: arrivesNow(),
   pixels: new Uint8Array(2 * 2 * 3).fill(index),
 });
 

@@ -1,13 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import test from 'ava';
 import * as fc from 'fast-check';
-import type { Frame } from '../../runtime/adapt/streams/frame.ts';
+import { arrivesNow, type Frame } from '../../runtime/adapt/streams/frame.ts';
 import { type FrameBatch, FrameQueue, fillQueue, type QueuePolicy } from '../../runtime/adapt/streams/frame-queue.ts';
 
 const frame = (index: number): Frame => ({
   index,
   name: `${index}`,
-  arrivedMillis: Date.now(),
+  arrival: arrivesNow(),
   pixels: new Uint8Array(3),
 });
 

@@ -4,7 +4,7 @@ import test from 'ava';
 import sharp from 'sharp';
 import { planAdaptation } from '../../runtime/adapt/open.ts';
 import type { SessionCounts } from '../../runtime/adapt/session.ts';
-import type { Frame } from '../../runtime/adapt/streams/frame.ts';
+import { arrivesNow, type Frame } from '../../runtime/adapt/streams/frame.ts';
 import { predictionOf } from '../../runtime/adapt/streams/prediction-lines.ts';
 import { AdaptationFeed } from '../../tools/dashboard/adaptation-feed.ts';
 import { Decisions, isReset } from '../../tools/dashboard/decisions.ts';
@@ -97,7 +97,7 @@ test('what methods, guards and sessions say of resets is known as one', (t) => {
 
 const SIDE = 100;
 const frameOf = (index: number, pixels = new Uint8Array(3 * SIDE * SIDE).fill(40)): Frame => ({
-  ...{ index, name: `${index}.png`, arrivedMillis: Date.now(), pixels },
+  ...{ index, name: `${index}.png`, arrival: arrivesNow(), pixels },
 });
 const counts = (predicted: number, dropped: number): SessionCounts => ({
   ...{ predicted, updated: 0, reasons: { 'no drift': predicted } },

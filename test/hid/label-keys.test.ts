@@ -1,5 +1,5 @@
 import test from 'ava';
-import type { Frame } from '../../runtime/adapt/streams/frame.ts';
+import { arrivesNow, type Frame } from '../../runtime/adapt/streams/frame.ts';
 import { LateLabels } from '../../runtime/adapt/streams/late-labels.ts';
 import { parseKeyMapping } from '../../runtime/hid/keys/key-mapping.ts';
 import { readVecPedal } from '../../runtime/hid/keys/key-reports.ts';
@@ -10,7 +10,7 @@ import { VirtualClock } from './virtual-clock.ts';
 
 const classes = ['cat', 'dog', 'owl'];
 const frame = (index: number): Frame => ({
-  ...{ index, name: `${index}.jpg`, arrivedMillis: 0 },
+  ...{ index, name: `${index}.jpg`, arrival: arrivesNow() },
   pixels: new Uint8Array(2 * 2 * 3).fill(index),
 });
 

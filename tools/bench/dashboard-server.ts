@@ -79,8 +79,9 @@ class Stream {
   #frame(outcome: { readonly updated: boolean; readonly reason: string }): void {
     const index = this.#frames++;
     const pixels = this.#pictures[index % this.#pictures.length] as Uint8Array;
-    const arrivedMillis = Date.now() - this.#random.integer(5, 60);
-    const frame = { index, name: `frame-${index}.jpg`, arrivedMillis, pixels };
+    const ago = this.#random.integer(5, 60);
+    const arrival = { epochMillis: Date.now() - ago, clockMillis: performance.now() - ago };
+    const frame = { index, name: `frame-${index}.jpg`, arrival, pixels };
     const logits = Float32Array.from(classes, () => this.#random.uniform(-4, 4));
     this.#feed.predicted(frame, predictionOf(frame, logits, outcome, { classes, probabilities: false }), logits);
   }

@@ -3,7 +3,7 @@
 import type { Readable } from 'node:stream';
 import { DataError } from '../../errors.ts';
 import { ByteReader } from './byte-reader.ts';
-import type { Frame } from './frame.ts';
+import { arrivesNow, type Frame } from './frame.ts';
 import type { FrameDecoder } from './frame-decoder.ts';
 import { decodeFrames, type FoundFrame, type FrameSource, SourceCounter } from './frame-source.ts';
 import { type RawSize, type StreamFormat, split } from './split.ts';
@@ -68,7 +68,7 @@ export async function* findFrames(
       counter.garbageBytes += piece.length;
       continue;
     }
-    const found = { name: `${name}:${counter.seen}`, arrivedMillis: Date.now() };
+    const found = { name: `${name}:${counter.seen}`, arrival: arrivesNow() };
     if (piece.kind === 'damaged') yield { ...found, image: piece };
     else if (typeof format === 'object') yield { ...found, image: { kind: 'raw', bytes: piece.bytes, size: format } };
     else yield { ...found, image: { kind: 'encoded', bytes: piece.bytes } };

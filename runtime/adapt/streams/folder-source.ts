@@ -3,7 +3,7 @@
 import { readdir } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { DataError } from '../../errors.ts';
-import type { Frame } from './frame.ts';
+import { arrivesNow, type Frame } from './frame.ts';
 import type { FrameDecoder } from './frame-decoder.ts';
 import { decodeFrames, type FoundFrame, type FrameSource, SourceCounter } from './frame-source.ts';
 import { compareNaturally } from './natural-order.ts';
@@ -62,7 +62,7 @@ export class FolderSource implements FrameSource {
         }
         yield {
           name: relative(this.name, path),
-          arrivedMillis: Date.now(),
+          arrival: arrivesNow(),
           image: { kind: 'file', path },
         };
       }

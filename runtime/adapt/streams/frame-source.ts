@@ -1,6 +1,6 @@
 /** @file Where frames come from: the interface of every source, its counts, and how what it finds becomes frames. */
 
-import type { Frame } from './frame.ts';
+import type { Arrival, Frame } from './frame.ts';
 import type { FrameDecoder, FrameImage } from './frame-decoder.ts';
 import type { Prediction } from './prediction-lines.ts';
 
@@ -75,7 +75,7 @@ export class SourceCounter {
 /** What a source found: an image, or the reason why there is none. */
 export interface FoundFrame {
   readonly name: string;
-  readonly arrivedMillis: number;
+  readonly arrival: Arrival;
   readonly image: FrameImage | { readonly kind: 'damaged'; readonly reason: string };
 }
 
@@ -85,10 +85,10 @@ export async function* decodeFrames(
   decoder: FrameDecoder,
   counter: SourceCounter,
 ): AsyncGenerator<Frame> {
-  for await (const { name, arrivedMillis, image } of found) {
+  for await (const { name, arrival, image } of found) {
     const index = counter.see();
     const decoded = image.kind === 'damaged' ? image : await decoder.decode(image);
     if (decoded.kind === 'damaged') counter.skip(decoded.reason);
-    else yield { index, name, arrivedMillis, pixels: decoded.pixels };
+    else yield { index, name, arrival, pixels: decoded.pixels };
   }
 }

@@ -14,7 +14,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { DataError, UsageError } from '../../errors.ts';
-import type { Frame } from './frame.ts';
+import { arrivesNow, type Frame } from './frame.ts';
 import { type FrameDecoder, isImage } from './frame-decoder.ts';
 import { type FrameReplies, type FrameSource, SourceCounter } from './frame-source.ts';
 import { BodyBudget, busy, checkCaller, isLoopback, Refusal, reply, withBody } from './http-request.ts';
@@ -171,7 +171,7 @@ export class HttpSource implements FrameSource, FrameReplies {
     await withBody(request, this.#options.limitBytes, this.#budget, async (body) => {
       this.#checkRoom();
       const index = this.#counter.see();
-      const frame = { index, name: name?.slice(0, 200) ?? `http:${index}`, arrivedMillis: Date.now() };
+      const frame = { index, name: name?.slice(0, 200) ?? `http:${index}`, arrival: arrivesNow() };
       this.#decoding += 1;
       try {
         this.#enqueue({ ...frame, pixels: await this.#decode(body) }, response);

@@ -2,7 +2,7 @@
 
 import type { Writable } from 'node:stream';
 import type { Outcome } from '../adapter.ts';
-import type { Frame } from './frame.ts';
+import { type Frame, millisSince } from './frame.ts';
 
 /** What is said of a frame; the keys stand in this order. */
 export interface Prediction {
@@ -19,7 +19,7 @@ export interface Prediction {
   /** Whether the model changed with this frame's batch. */
   readonly updated: boolean;
   readonly reason: string;
-  /** From the frame's arrival to its prediction, 0 if the clock was set back in between. */
+  /** From the frame's arrival to its prediction, to a hundredth. */
   readonly latencyMillis: number;
 }
 
@@ -31,7 +31,7 @@ export interface PredictionOptions {
 
 /** @param logits The frame's own, one a class. */
 export function predictionOf(
-  { index, name, arrivedMillis }: Frame,
+  { index, name, arrival }: Frame,
   logits: Float32Array,
   { updated, reason }: Pick<Outcome, 'updated' | 'reason'>,
   { classes, probabilities }: PredictionOptions,
@@ -41,13 +41,13 @@ export function predictionOf(
   return {
     frame: index,
     name,
-    time: new Date(arrivedMillis).toISOString(),
+    time: new Date(arrival.epochMillis).toISOString(),
     class: best === null ? null : (classes?.[best] ?? best),
     ...(probabilities && shares && { probabilities: Array.from(shares, rounded) }),
     entropy: shares && rounded(entropyOf(shares)),
     updated,
     reason,
-    latencyMillis: Math.max(0, Date.now() - arrivedMillis),
+    latencyMillis: millisSince(arrival),
   };
 }
 

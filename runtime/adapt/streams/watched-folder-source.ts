@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { DataError } from '../../errors.ts';
 import { imageName } from './folder-source.ts';
-import type { Frame } from './frame.ts';
+import { arrivesNow, type Frame } from './frame.ts';
 import type { FrameDecoder } from './frame-decoder.ts';
 import { decodeFrames, type FoundFrame, type FrameSource, SourceCounter } from './frame-source.ts';
 import { compareNaturally } from './natural-order.ts';
@@ -80,7 +80,7 @@ export class WatchedFolderSource implements FrameSource {
       for (const name of await this.#complete()) {
         if (this.#closing.signal.aborted) return;
         const path = join(this.name, name);
-        yield { name, arrivedMillis: Date.now(), image: { kind: 'file', path } };
+        yield { name, arrival: arrivesNow(), image: { kind: 'file', path } };
       }
       const wait = this.#pending.size > 0 ? this.#options.settleMillis : listMillis;
       await notice.wait(wait, this.#closing.signal);

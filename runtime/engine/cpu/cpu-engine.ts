@@ -26,14 +26,20 @@ import { SimdProducts } from './simd-products.ts';
 import { canShareMemory, SimdThreads } from './simd-threads.ts';
 import type { WholeSession } from './whole-session.ts';
 
+interface Parts {
+  readonly prefix: Prefix;
+  /** Null where the model has none. */
+  readonly whole: WholeSession | null;
+  /** Null where the SIMD kernels have one thread. */
+  readonly threads: SimdThreads | null;
+  /** Called between steps. */
+  readonly giveWay: () => void;
+}
+
 export class CpuEngine implements Engine {
   readonly plan: Plan;
   readonly #machine: Machine;
-  readonly #prefix: Prefix;
-  /** Null where the model has none. */
-  readonly #whole: WholeSession | null;
-  /** Null where the SIMD kernels have one thread. */
-  readonly #threads: SimdThreads | null;
+  readonly #parts: Parts;
   /** Values of one image at the cut. */
   readonly #featureElements: number;
   /** Names of the running statistics that a step moves. */
@@ -49,17 +55,10 @@ export class CpuEngine implements Engine {
   #prefixMillis = 0;
   #optimizerMillis = 0;
 
-  private constructor(
-    plan: Plan,
-    machine: Machine,
-    { prefix, whole }: { readonly prefix: Prefix; readonly whole: WholeSession | null },
-    threads: SimdThreads | null,
-  ) {
+  private constructor(plan: Plan, machine: Machine, parts: Parts) {
     this.plan = plan;
     this.#machine = machine;
-    this.#prefix = prefix;
-    this.#whole = whole;
-    this.#threads = threads;
+    this.#parts = parts;
     this.#statistics = plan.buffers.flatMap(({ name, category }) => (category === 'statistics' ? [name] : []));
     this.#featureElements = machine.arena.buffer(plan.values.cut).bytesPerImage / 4;
     this.#sliceRuns = sliceRuns(plan.steps);
@@ -69,8 +68,13 @@ export class CpuEngine implements Engine {
   /**
    * Allocates the arena, loads the parameters into it and opens the sessions.
    * @param consume whether the arrays of `model.parameters` are freed on the way, so that sessions open in their place
+   * @param giveWay called between steps; may block (give-way.ts)
    */
-  static async create(plan: Plan, model: EngineModel, { consume = false } = {}): Promise<CpuEngine> {
+  static async create(
+    plan: Plan,
+    model: EngineModel,
+    { consume = false, giveWay = () => {} }: { readonly consume?: boolean; readonly giveWay?: () => void } = {},
+  ): Promise<CpuEngine> {
     const helpers = canShareMemory(plan.products) ? plan.threads - 1 : 0;
     const arena = new Arena(plan, helpers > 0);
     const local = await loadSimd(arena.memory);
@@ -85,7 +89,8 @@ export class CpuEngine implements Engine {
     const simd = threads?.kernels ?? local;
     const machine = { arena, simd, products: await openProducts(plan, model, arena, simd) };
     const whole = await wholeSession(plan, model, machine);
-    return new CpuEngine(plan, machine, { prefix: await Prefix.open(plan, model, machine), whole }, threads);
+    const prefix = await Prefix.open(plan, model, machine);
+    return new CpuEngine(plan, machine, { prefix, whole, threads, giveWay });
   }
 
   async read(buffer: string): Promise<Float32Array> {
@@ -115,7 +120,8 @@ export class CpuEngine implements Engine {
     if (training && input.count > microBatch) {
       throw new ExecutionError(`expected at most ${microBatch} images, a micro-batch, but got ${input.count}`);
     }
-    if (!training && input.images && this.#whole?.isCurrent) return this.#whole.run(input.images, input.count);
+    if (!training && input.images && this.#parts.whole?.isCurrent)
+      return this.#parts.whole.run(input.images, input.count);
     const unread = new Set([values.loss, ...(training ? [] : values.local.map(({ loss }) => loss))]);
     const wanted = (step: PlannedStep): boolean =>
       (step.pass === 'forward' || (training && step.pass === 'compress')) && !unread.has(step.output);
@@ -194,11 +200,11 @@ export class CpuEngine implements Engine {
   }
 
   get fused(): boolean {
-    return this.#whole?.isCurrent ?? false;
+    return this.#parts.whole?.isCurrent ?? false;
   }
 
   async fuse(wanted: boolean): Promise<void> {
-    await (wanted ? this.#whole?.open() : this.#whole?.release());
+    await (wanted ? this.#parts.whole?.open() : this.#parts.whole?.release());
   }
 
   async statistics(): Promise<EngineStatistics> {
@@ -209,9 +215,9 @@ export class CpuEngine implements Engine {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#machine.products.release();
-    await this.#prefix.release();
-    await this.#whole?.release();
-    await this.#threads?.release();
+    await this.#parts.prefix.release();
+    await this.#parts.whole?.release();
+    await this.#parts.threads?.release();
   }
 
   /** Brings images `from` to `from + n` to the cut. */
@@ -223,7 +229,7 @@ export class CpuEngine implements Engine {
       arena.view(this.plan.values.cut, n).set(features.subarray(from * size, (from + n) * size));
     } else if (images) {
       const bytes = arena.buffer(PIXELS).bytes;
-      await this.#prefix.run(images.subarray(from * bytes, (from + n) * bytes), n);
+      await this.#parts.prefix.run(images.subarray(from * bytes, (from + n) * bytes), n, this.#parts.giveWay);
     } else throw new ExecutionError('neither images nor features were given');
     this.#prefixMillis += performance.now() - started;
   }
@@ -236,6 +242,7 @@ export class CpuEngine implements Engine {
       for (const [from, images] of parts(n, run ? SLICE_IMAGES : n)) {
         for (const [offset, step] of steps.slice(index, last + 1).entries()) {
           if (!wanted(step)) continue;
+          this.#parts.giveWay();
           const started = performance.now();
           await this.#execute(step, images, mode, from);
           this.#stepMillis[index + offset] = (this.#stepMillis[index + offset] ?? 0) + performance.now() - started;

@@ -26,14 +26,18 @@ export class Prefix {
     return new Prefix(plan, machine, model.preprocessing, await PrefixSession.open(plan, model.prefix, model));
   }
 
-  /** Writes the features of `count` images (u8 RGB, channels-last) into the cut's buffer. */
-  async run(images: Uint8Array, count: number): Promise<void> {
+  /**
+   * Writes the features of `count` images (u8 RGB, channels-last) into the cut's buffer.
+   * @param giveWay called before each of them
+   */
+  async run(images: Uint8Array, count: number, giveWay: () => void): Promise<void> {
     const { arena } = this.#machine;
     const { cut } = this.#plan.values;
     const target = arena.use(cut, count);
     const { bytesPerImage } = arena.buffer(cut);
     const size = this.#plan.model.imageSize;
     for (let n = 0; n < count; n++) {
+      giveWay();
       const output = target + n * bytesPerImage;
       const pixels = images.subarray(n * 3 * size * size, (n + 1) * 3 * size * size);
       if (!this.#session) {

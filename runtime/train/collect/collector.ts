@@ -1,5 +1,5 @@
 /** @file Labels of a stream's frames, made into an image folder: each labelled frame is on the disk before the next one is. */
-import type { Frame } from '../../adapt/streams/frame.ts';
+import { type Frame, millisSince } from '../../adapt/streams/frame.ts';
 import type { FrameReplies, FrameSource, SourceCounts } from '../../adapt/streams/frame-source.ts';
 import { type LabelCounts, type LabelVerdict, LateLabels } from '../../adapt/streams/late-labels.ts';
 import type { ClassFolders, SavedImage } from './class-folders.ts';
@@ -168,9 +168,9 @@ export class Collector {
     if (this.#waits) this.#open.unshift(shown);
     else this.#onEvent({ kind: 'frame', frame: shown });
     replies?.answer({
-      ...{ frame: shown.index, name: shown.name, time: new Date(shown.arrivedMillis).toISOString() },
+      ...{ frame: shown.index, name: shown.name, time: new Date(shown.arrival.epochMillis).toISOString() },
       ...{ class: null, entropy: null, updated: false, reason: 'kept for its label' },
-      latencyMillis: Math.max(0, Date.now() - shown.arrivedMillis),
+      latencyMillis: millisSince(shown.arrival),
     });
   }
 
@@ -248,7 +248,7 @@ export class Collector {
 }
 
 /** Sorts by time; the process tells sessions apart. */
-function stemOf({ index, arrivedMillis }: ShownFrame): string {
-  const time = new Date(arrivedMillis).toISOString().replace(/[-:]/g, '');
+function stemOf({ index, arrival }: ShownFrame): string {
+  const time = new Date(arrival.epochMillis).toISOString().replace(/[-:]/g, '');
   return `${time}-${process.pid}-${String(index).padStart(6, '0')}`;
 }

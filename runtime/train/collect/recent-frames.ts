@@ -1,12 +1,7 @@
 /** @file The frames that can still be labelled, by their index and by their name. */
+import type { Frame } from '../../adapt/streams/frame.ts';
 
-/** A frame without its pixels. */
-export interface ShownFrame {
-  readonly index: number;
-  readonly name: string;
-  /** When it arrived, milliseconds since the epoch. */
-  readonly arrivedMillis: number;
-}
+export type ShownFrame = Omit<Frame, 'pixels'>;
 
 /** As many as `LateLabels` keeps pixels of, and the same ones. */
 export class RecentFrames {
@@ -20,8 +15,8 @@ export class RecentFrames {
     this.#keep = keep;
   }
 
-  add({ index, name, arrivedMillis }: ShownFrame): ShownFrame {
-    const frame = { index, name, arrivedMillis };
+  add({ index, name, arrival }: ShownFrame): ShownFrame {
+    const frame = { index, name, arrival };
     this.#frames.push(frame);
     this.#byIndex.set(index, frame);
     this.#byName.set(name, frame);
