@@ -1,11 +1,13 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import test from 'ava';
 import { BackgroundAdapter, planBackground } from '../../runtime/adapt/background.ts';
 import { writeAdaptedModel } from '../../runtime/adapt/export-adapted.ts';
 import { type AdaptOptions, openAdapter, planAdaptation } from '../../runtime/adapt/open.ts';
 import { WorkerAdapter } from '../../runtime/adapt/worker-adapter.ts';
+import { RightOfWay } from '../../runtime/engine/give-way.ts';
 import { BudgetError, ExecutionError, UsageError } from '../../runtime/errors.ts';
 import { lighterFrames, tinyAdaptation, tinyModel } from '../support/adapt-methods.ts';
 import { assertClose } from '../support/compare.ts';
@@ -48,6 +50,27 @@ test('calls that are not awaited do not mix their frames', async (t) => {
   for (let call = 0; call < 4; call++) alone.push(await adapter.observe(frames(call), batch));
   const together = await Promise.all(Array.from({ length: 4 }, (_, call) => adapter.observe(frames(call), batch)));
   t.deepEqual(together, alone);
+});
+
+test('an adapter behind waits between its steps while a prediction is under way, and ends nevertheless', async (t) => {
+  const right = new RightOfWay();
+  const behind: AdaptOptions = { ...options, predicts: false };
+  await using adapter = await WorkerAdapter.open({ ...behind, givesWayTo: right.shared });
+  const [woken, outcome] = await right.during(async () => {
+    let ended = false;
+    const call = adapter.observe(frames(0), batch).finally(() => {
+      ended = true;
+    });
+    let woken = 0;
+    while (woken === 0 && !ended) {
+      await setImmediate();
+      woken = Atomics.notify(new Int32Array(right.shared), 0);
+    }
+    return [woken, await call];
+  });
+  t.is(woken, 1);
+  await using alone = await WorkerAdapter.open(behind);
+  t.deepEqual(outcome, await alone.observe(frames(0), batch));
 });
 
 test('errors keep their class; calls of a closed adapter are refused', async (t) => {

@@ -27,16 +27,15 @@ test('work behind stops while something urgent goes on, and goes on after it', a
   const right = new RightOfWay();
   await using behind = stepping(right);
   await until(() => behind.steps >= 100);
-  // It may wait as long as it has worked: 100 ms at the least.
-  const [first, last] = await right.during(async () => {
-    await delay(10);
-    const at = behind.steps;
+  const before = behind.steps;
+  const began = performance.now();
+  const during = await right.during(async () => {
     await delay(50);
-    return [at, behind.steps];
+    return behind.steps - before;
   });
-  t.is(last, first);
-  await until(() => behind.steps > last + 10);
-  t.pass();
+  // One had begun. It may wait as long as it has worked, 100 ms at the least, which a busy machine may exceed here.
+  t.true(during <= 1 + Math.max(0, performance.now() - began - 100), `${during} steps`);
+  await until(() => behind.steps > before + 10);
 });
 
 test('half of its speed remains where one thing follows the other', async (t) => {
@@ -46,7 +45,7 @@ test('half of its speed remains where one thing follows the other', async (t) =>
   const before = behind.steps;
   const began = performance.now();
   await right.during(() => until(() => behind.steps >= before + 50));
-  t.true(performance.now() - began >= 50, 'steps of a millisecond, and as long between them');
+  t.true(performance.now() - began >= 90, 'steps of a millisecond, and as long between them');
 });
 
 test('nobody waits once the urgent work has failed, or while there is none', async (t) => {
