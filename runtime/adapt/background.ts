@@ -41,7 +41,7 @@ export function predictorBytes({ totalBytes, bytes }: Plan): number {
  * @throws as `planAdaptation`; UsageError if the method does not suit
  */
 export async function planBackground(options: AdaptOptions): Promise<Sides<PlannedAdaptation>> {
-  const { adapter, predictor } = sidesOf(options, new RightOfWay());
+  const { adapter, predictor } = sidesOf(options);
   const small = await planAdaptation(predictor);
   const planned = await planAdaptation(besides(adapter, small.plan));
   requireRoom(planned.plan, small.plan);
@@ -53,11 +53,11 @@ const besides = (options: AdaptOptions, predictor: Plan): AdaptOptions => ({
   besideBytes: (options.besideBytes ?? 0) + predictorBytes(predictor),
 });
 
-function sidesOf(options: AdaptOptions, predictions: RightOfWay): Sides<AdaptOptions> {
+function sidesOf(options: AdaptOptions): Sides<AdaptOptions> {
   const threads = options.threads ?? defaultThreads;
   const behind = Math.max(1, Math.floor(threads / 2));
   return {
-    adapter: { ...options, threads: behind, givesWayTo: predictions.shared, predicts: false },
+    adapter: { ...options, threads: behind, predicts: false },
     // The adapter's plan decides whether both fit.
     predictor: {
       ...options,
@@ -127,10 +127,10 @@ export class BackgroundAdapter implements Adapter {
   /** @throws as `planBackground`, ExecutionError */
   static async open(options: AdaptOptions): Promise<BackgroundAdapter> {
     const predictions = new RightOfWay();
-    const sides = sidesOf(options, predictions);
+    const sides = sidesOf(options);
     const predictor = await WorkerAdapter.open(sides.predictor);
     try {
-      const behind = besides(sides.adapter, predictor.facts.plan);
+      const behind = { ...besides(sides.adapter, predictor.facts.plan), givesWayTo: predictions.shared };
       const adapter = await WorkerAdapter.open(behind);
       try {
         requireRoom(adapter.facts.plan, predictor.facts.plan);
